@@ -1,0 +1,488 @@
+//! Reading JSON the way the contract reads it.
+//!
+//! The tree is edited by people and by other tools, so values are looked up
+//! tolerantly: `null` and `false` are "not there" ([`present`]), numbers may
+//! arrive as text ([`digits`]), and a member of the wrong type is an error
+//! that names the member ([`WrongType`]). Contract: README "common rules",
+//! chapter 01 §1.3, chapter 02 §1.2.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+
+/// Greatest integer that is read; larger ones saturate (common rules).
+pub const MAX_INTEGER: u64 = i64::MAX as u64;
+
+/// Why bytes are not one JSON document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Nothing but white space.
+    #[error("it is empty")]
+    Blank,
+    /// Not JSON; carries the parser's message with line and column.
+    #[error("{0}")]
+    Malformed(String),
+    /// A complete document is followed by another one.
+    #[error("more than one JSON document (line {line} column {column})")]
+    Several {
+        /// Line of the second document, counted from 1.
+        line: usize,
+        /// Column of the second document, counted from 1.
+        column: usize,
+    },
+}
+
+/// Parses exactly one document.
+///
+/// Invalid UTF-8 is read as U+FFFD; duplicate members keep the last value at
+/// the position of the first; numbers are normalised (whole values lose their
+/// fraction, integers stay exact at any size).
+pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
+    let text = decode(bytes);
+    let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let mut value = match documents.next() {
+        None => return Err(ParseError::Blank),
+        Some(Err(error)) => return Err(ParseError::Malformed(error.to_string())),
+        Some(Ok(value)) => value,
+    };
+    let end = documents.byte_offset();
+    if !text[end..].trim_ascii().is_empty() {
+        return Err(trailing(&text, end));
+    }
+    normalize(&mut value);
+    Ok(value)
+}
+
+/// `bytes` as text, invalid sequences replaced by U+FFFD.
+pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// What follows a complete document: a second one, or garbage.
+fn trailing(text: &str, end: usize) -> ParseError {
+    let rest = &text[end..];
+    let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+    let all_parse = documents.by_ref().all(|document| document.is_ok());
+    let start = end + rest.len() - rest.trim_ascii_start().len();
+    let before = &text[..start];
+    let line = before.matches('\n').count() + 1;
+    let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
+    if all_parse {
+        ParseError::Several { line, column }
+    } else {
+        ParseError::Malformed(format!(
+            "trailing characters at line {line} column {column}"
+        ))
+    }
+}
+
+/// Rewrites every number of `value` in its normal form.
+pub fn normalize(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(normal) = normal_number(number) {
+                *number = normal;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalize),
+        Value::Object(members) => members.values_mut().for_each(normalize),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The normal form of a number written with a fraction or an exponent;
+/// `None` if it is in normal form already.
+fn normal_number(number: &Number) -> Option<Number> {
+    let text = number.as_str();
+    if !text.contains(['.', 'e', 'E']) {
+        return None;
+    }
+    let value = text.parse::<f64>().ok()?;
+    // Overflow saturates, as the original's reader does.
+    let value = value.clamp(f64::MIN, f64::MAX);
+    if value.fract() == 0.0 && value.abs() < 1e17 {
+        // Exact: a whole double below 1e17 fits an i64.
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 1e17")]
+        return Some(Number::from(value as i64));
+    }
+    Number::from_f64(value)
+}
+
+/// One compact line without the newline.
+///
+/// Keys are strings in every type of this crate, so serialising cannot fail;
+/// a foreign `Serialize` that fails yields `null`.
+pub fn compact<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// Indented by two spaces, without the final newline.
+pub fn pretty<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// A typed document as a JSON value.
+pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// Filters out what counts as absent: missing, `null` and `false`.
+pub fn present(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|v| !matches!(v, Value::Null | Value::Bool(false)))
+}
+
+/// The first of `candidates` that is neither missing, `null` nor `false`.
+pub fn first_present<'a>(
+    candidates: impl IntoIterator<Item = Option<&'a Value>>,
+) -> Option<&'a Value> {
+    candidates.into_iter().find_map(present)
+}
+
+/// The value as text: a string without quotes, anything else as compact JSON.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => compact(other),
+    }
+}
+
+/// [`text`] of a present value, `None` if it is absent or empty.
+pub fn non_empty_text(value: Option<&Value>) -> Option<String> {
+    present(value).map(text).filter(|text| !text.is_empty())
+}
+
+/// Whether the text of `value` is `true` (the boolean or the string).
+pub fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    }
+}
+
+/// A non-negative integer: a whole number, or a text of digits.
+///
+/// Leading zeros are allowed; values beyond [`MAX_INTEGER`] saturate.
+pub fn digits(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => match normal_number(number) {
+            Some(normal) => digits_text(normal.as_str()),
+            None => digits_text(number.as_str()),
+        },
+        Value::String(text) => digits_text(text),
+        _ => None,
+    }
+}
+
+/// [`digits`] of a plain text.
+pub fn digits_text(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(
+        text.parse::<u64>()
+            .map_or(MAX_INTEGER, |n| n.min(MAX_INTEGER)),
+    )
+}
+
+/// `NUM` of chapter 01 §1.3: a number as it is, a decimal string as that
+/// number, anything else 0.
+pub fn lenient_number(value: Option<&Value>) -> Number {
+    match value {
+        Some(Value::Number(number)) => number.clone(),
+        Some(Value::String(text)) => decimal(text.trim()).unwrap_or_else(|| Number::from(0)),
+        _ => Number::from(0),
+    }
+}
+
+/// A decimal number in text form: optional sign, digits, fraction, exponent.
+pub fn decimal(text: &str) -> Option<Number> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let numeric = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
+    let starts_well = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    if !starts_well || !unsigned.bytes().all(numeric) {
+        return None;
+    }
+    if unsigned.bytes().all(|b| b.is_ascii_digit()) {
+        // Exact at any size: the text itself, without sign "+" and zeros.
+        let stripped = unsigned.trim_start_matches('0');
+        let magnitude = if stripped.is_empty() { "0" } else { stripped };
+        let sign = if text.starts_with('-') && magnitude != "0" {
+            "-"
+        } else {
+            ""
+        };
+        return serde_json::from_str(&format!("{sign}{magnitude}")).ok();
+    }
+    let value = text.parse::<f64>().ok()?.clamp(f64::MIN, f64::MAX);
+    let number = Number::from_f64(value)?;
+    Some(normal_number(&number).unwrap_or(number))
+}
+
+/// A member on the way to a value is neither an object nor `null`, or the
+/// value itself has a type that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{member} is {found}, expected {expected}")]
+pub struct WrongType {
+    /// The member, as a dotted path; `document` for the root.
+    pub member: String,
+    /// What stands there, e.g. `a string`.
+    pub found: &'static str,
+    /// What should stand there, e.g. `an object`.
+    pub expected: &'static str,
+}
+
+/// The JSON type of `value` with its article, for messages.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A document to look members up in, by dotted path.
+///
+/// Looking below a missing or `null` member finds nothing; looking below a
+/// scalar or an array is [`WrongType`].
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a>(&'a Value);
+
+impl<'a> Lookup<'a> {
+    /// Looks into `document`.
+    pub fn new(document: &'a Value) -> Self {
+        Self(document)
+    }
+
+    /// The value at `path`, `null` and `false` included.
+    pub fn raw(self, path: &str) -> Result<Option<&'a Value>, WrongType> {
+        let mut at = self.0;
+        let mut walked = 0;
+        for name in path.split('.') {
+            let members = match at {
+                Value::Object(members) => members,
+                Value::Null => return Ok(None),
+                other => return Err(wrong_container(path, walked, other)),
+            };
+            walked += name.len() + usize::from(walked > 0);
+            match members.get(name) {
+                Some(value) => at = value,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+
+    /// The value at `path` unless it is missing, `null` or `false`.
+    pub fn get(self, path: &str) -> Result<Option<&'a Value>, WrongType> {
+        Ok(present(self.raw(path)?))
+    }
+
+    /// [`text`] of the value at `path`, `None` when absent.
+    pub fn text(self, path: &str) -> Result<Option<String>, WrongType> {
+        Ok(self.get(path)?.map(text))
+    }
+
+    /// The first present value of several paths.
+    pub fn first(self, paths: &[&str]) -> Result<Option<&'a Value>, WrongType> {
+        for path in paths {
+            if let Some(value) = self.get(path)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn wrong_container(path: &str, walked: usize, found: &Value) -> WrongType {
+    let member = if walked == 0 {
+        "document"
+    } else {
+        &path[..walked]
+    };
+    WrongType {
+        member: member.to_owned(),
+        found: type_name(found),
+        expected: "an object",
+    }
+}
+
+/// A root value as the members of an object; `null` is the empty object.
+pub fn root_object(value: &Value) -> Result<Cow<'_, Map<String, Value>>, WrongType> {
+    match value {
+        Value::Object(members) => Ok(Cow::Borrowed(members)),
+        Value::Null => Ok(Cow::Owned(Map::new())),
+        other => Err(wrong_container("", 0, other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn reprinted(text: &str) -> String {
+        parse(text.as_bytes()).map_or_else(|e| format!("! {e}"), |v| compact(&v))
+    }
+
+    #[test]
+    fn numbers_are_rewritten_by_value() {
+        for (read, written) in [
+            ("1.0", "1"),
+            ("3e2", "300"),
+            ("-1.50", "-1.5"),
+            ("0.1", "0.1"),
+            ("12", "12"),
+            ("9007199254740993", "9007199254740993"),
+            (
+                "123456789012345678901234567890",
+                "123456789012345678901234567890",
+            ),
+            ("1e400", "1.7976931348623157e308"),
+            ("12e15", "12000000000000000"),
+        ] {
+            let (got, want) = (reprinted(read), reprinted(written));
+            assert_eq!(got, want, "{read}");
+        }
+        assert_eq!(reprinted("[1.0,{\"a\":2.50}]"), "[1,{\"a\":2.5}]");
+        assert_eq!(
+            reprinted("123456789012345678901234567890"),
+            "123456789012345678901234567890"
+        );
+    }
+
+    #[test]
+    fn a_document_is_one_document() {
+        assert_eq!(parse(b" \n\t"), Err(ParseError::Blank));
+        assert_eq!(
+            parse(b"{} {}"),
+            Err(ParseError::Several { line: 1, column: 4 })
+        );
+        assert_eq!(
+            parse(b"1 2 3"),
+            Err(ParseError::Several { line: 1, column: 3 })
+        );
+        for malformed in [
+            "{",
+            "{\"a\":1} x",
+            "nul",
+            "'a'",
+            "\"\\ud800\"",
+            "[1,]",
+            "01",
+            "\0",
+        ] {
+            let error = parse(malformed.as_bytes());
+            assert!(
+                matches!(error, Err(ParseError::Malformed(_))),
+                "{malformed:?}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_repeated_member_keeps_the_first_place_and_the_last_value() {
+        assert_eq!(reprinted(r#"{"a":1,"b":2,"a":3}"#), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn broken_utf8_is_read_as_the_replacement_character() {
+        assert_eq!(parse(b"\"a\xffb\""), Ok(json!("a\u{fffd}b")));
+    }
+
+    #[test]
+    fn null_and_false_are_not_there_but_zero_and_empty_are() {
+        let candidates = [json!(null), json!(false), json!(0), json!("x")];
+        assert_eq!(first_present(candidates.iter().map(Some)), Some(&json!(0)));
+        assert_eq!(present(Some(&json!(""))), Some(&json!("")));
+        assert_eq!(present(Some(&json!([]))), Some(&json!([])));
+        assert_eq!(present(None), None);
+    }
+
+    #[test]
+    fn digits_come_from_numbers_and_texts() {
+        for (value, expected) in [
+            (json!(7), Some(7)),
+            (json!("7"), Some(7)),
+            (json!("007"), Some(7)),
+            (json!(0), Some(0)),
+            (json!("99999999999999999999999"), Some(MAX_INTEGER)),
+            (json!(-1), None),
+            (json!(1.5), None),
+            (json!(""), None),
+            (json!("1 "), None),
+            (json!(true), None),
+            (json!([1]), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(digits(&value), expected, "{value}");
+        }
+        let spelled: Value = serde_json::from_str("7.0").expect("valid JSON");
+        assert_eq!(digits(&spelled), Some(7));
+    }
+
+    #[test]
+    fn lenient_numbers_read_decimal_text_and_nothing_else() {
+        for (value, written) in [
+            (json!(1.5), "1.5"),
+            (json!("12"), "12"),
+            (json!(" -3 "), "-3"),
+            (json!("1e3"), "1000"),
+            (json!("0x10"), "0"),
+            (json!(""), "0"),
+            (json!(true), "0"),
+            (json!({}), "0"),
+            (json!("+4"), "4"),
+            (json!("007"), "7"),
+            (json!("inf"), "0"),
+            (json!("nan"), "0"),
+        ] {
+            assert_eq!(lenient_number(Some(&value)).to_string(), written, "{value}");
+        }
+        assert_eq!(lenient_number(None).to_string(), "0");
+    }
+
+    #[test]
+    fn a_lookup_names_the_member_of_the_wrong_type() {
+        let document = json!({"run": {"id": "r"}, "transition": "x", "none": null});
+        let lookup = Lookup::new(&document);
+        assert_eq!(lookup.text("run.id"), Ok(Some("r".into())));
+        assert_eq!(lookup.get("run.other"), Ok(None));
+        assert_eq!(lookup.get("none.deep.er"), Ok(None));
+        let error = lookup
+            .get("transition.currentState")
+            .expect_err("a string has no members");
+        assert_eq!(
+            error.to_string(),
+            "transition is a string, expected an object"
+        );
+        let array = json!([1]);
+        let error = Lookup::new(&array)
+            .get("a")
+            .expect_err("an array has no members");
+        assert_eq!(
+            error.to_string(),
+            "document is an array, expected an object"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn reprinting_is_stable(text in "[\\[\\]{}\":,0-9.eE truefalsn-]{0,40}") {
+            if let Ok(value) = parse(text.as_bytes()) {
+                let once = compact(&value);
+                prop_assert_eq!(compact(&parse(once.as_bytes()).expect("own output parses")), once);
+            }
+        }
+
+        #[test]
+        fn integers_pass_through_exactly(text in "-?[1-9][0-9]{0,40}") {
+            prop_assert_eq!(reprinted(&text), text);
+        }
+    }
+}

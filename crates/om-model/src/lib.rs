@@ -1,0 +1,30 @@
+//! What the ops manager reads and writes, as types.
+//!
+//! Every envelope, document, journal row and config of the contract, plus the
+//! identifiers, timestamps, statuses and reason codes in them. No I/O here:
+//! this crate only says what things look like.
+//!
+//! | module | what it holds | contract |
+//! |---|---|---|
+//! | [`ids`], [`timestamp`], [`json`], [`artifact`] | validated ids, UTC seconds, tolerant reading | README common rules, 01 §1 |
+//! | [`envelope`] | snapshot and event envelopes, the cursor | 01 §4–§5 |
+//! | [`state`] | the projection, reconcile and escalation rows | 01 §6, 02 §2.6 |
+//! | [`observation`] | transport, heartbeat and sequence documents | 02 §2.6.3–§2.6.6 |
+//! | [`thresholds`], [`health`], [`drift`] | profiles, health, telemetry summary, drift | 02 §3–§6 |
+//! | [`status`] | the operator's report on one loop | 03 §3.5 |
+
+pub mod artifact;
+pub mod drift;
+pub mod envelope;
+pub mod health;
+pub mod ids;
+pub mod json;
+pub mod observation;
+pub mod state;
+pub mod status;
+pub mod thresholds;
+pub mod timestamp;
+
+pub use artifact::Artifact;
+pub use ids::{LoopId, LoopIdError, TraceId};
+pub use timestamp::Timestamp;

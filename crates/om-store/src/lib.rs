@@ -1,0 +1,1 @@
+//! The `.superloop` tree on disk.
