@@ -199,7 +199,7 @@ impl Running {
         output.exit_code = if output.timed_out {
             TIMED_OUT
         } else {
-            exit_code(status)
+            exit_code(&status)
         };
         output
     }
