@@ -16,6 +16,7 @@ pub const MAX_LOOP_ID_BYTES: usize = 128;
 /// fleet's own files live beside those of the loops.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = 128)))]
 #[serde(transparent)]
 pub struct LoopId(String);
 
@@ -90,6 +91,7 @@ impl<'de> Deserialize<'de> for LoopId {
 /// A trace id: any non-empty text that links the artifacts of one action.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1)))]
 #[serde(transparent)]
 pub struct TraceId(String);
 

@@ -1,0 +1,7 @@
+//! What a person sees on a terminal.
+
+pub mod demo;
+pub mod progress;
+pub mod status_page;
+pub mod style;
+pub mod words;

@@ -1,0 +1,112 @@
+//! Reading everything that a pass decides from, once.
+
+use std::path::{Path, PathBuf};
+
+use om_model::state::FailureCode;
+use om_model::{Artifact, Timestamp};
+use om_stage::{FAILURE_TAIL_LINES, last_lines};
+use om_store::{Expect, ReadError, last_row, read_bytes};
+use om_transport::cursor;
+use om_transport::{
+    EventsRequest, Observe, ObserveError, ObservedEvents, PollStart, SnapshotContext,
+    SnapshotRequest,
+};
+
+use super::{PassError, PassPlan};
+use crate::pass::{IngestFailure, Observation, PassInputs, Prior};
+
+/// A pass's inputs, and the content behind the documents it will replace.
+pub(super) struct Gathered {
+    pub inputs: PassInputs,
+    pub read: Vec<(PathBuf, Expect)>,
+}
+
+/// Reads the manager's artifacts, then observes the loop.
+pub(super) async fn gather<T: Observe>(
+    plan: &PassPlan,
+    transport: &mut T,
+    now: Timestamp,
+) -> Result<Gathered, PassError> {
+    let paths = &plan.paths;
+    let mut reader = Reader::default();
+    let health = reader.document(&paths.health)?;
+    // With --from-start a broken cursor is replaced unread (decision D24).
+    let cursor = reader.document(&paths.cursor)?;
+    let prior = Prior {
+        health,
+        state: reader.document(&paths.state)?,
+        transport_health: reader.document(&paths.transport_health)?,
+        sequence: reader.document(&paths.sequence_state)?,
+        heartbeat: reader.document(&paths.heartbeat_state)?,
+        last_intent: last_row(&paths.intents)?.map(|row| row.bytes),
+        cursor_offset: if plan.settings.from_start { 0 } else { offset(&cursor, &paths.cursor) },
+    };
+    let ingest = observe(plan, transport, cursor, now).await;
+    let inputs = PassInputs {
+        source: plan.source.clone(),
+        paths: paths.clone(),
+        evidence_dir: plan.evidence_dir.clone(),
+        settings: plan.settings.clone(),
+        prior,
+        ingest,
+    };
+    Ok(Gathered { inputs, read: reader.read })
+}
+
+/// The offset for the record; an unusable cursor counts as 0 here.
+fn offset(cursor: &Artifact, path: &Path) -> u64 {
+    cursor::evaluate(cursor, path).map_or(0, |start| start.offset)
+}
+
+/// Step 2: snapshot, then events.
+async fn observe<T: Observe>(
+    plan: &PassPlan,
+    transport: &mut T,
+    cursor: Artifact,
+    now: Timestamp,
+) -> Result<Observation, IngestFailure> {
+    let trace_id = Some(plan.trace_id.clone());
+    let from_start = plan.settings.from_start;
+    let request = SnapshotRequest {
+        context: SnapshotContext { now, trace_id: trace_id.clone(), run_id: None },
+        known: cursor::known_position(&cursor),
+    };
+    let snapshot = transport.snapshot(&request).await;
+    let snapshot =
+        snapshot.map_err(|error| failure(FailureCode::SnapshotUnavailable, &error, 0))?;
+    let start = if from_start {
+        PollStart::Beginning
+    } else {
+        PollStart::Cursor { artifact: cursor, path: plan.paths.cursor.clone() }
+    };
+    let request = EventsRequest { now, trace_id, start, max_events: plan.settings.max_events };
+    let events = transport.events(&request).await;
+    let ObservedEvents { batch, cursor } = events.map_err(|failed| {
+        failure(FailureCode::EventsUnavailable, &failed.error, failed.events_ingested)
+    })?;
+    Ok(Observation { snapshot, batch, cursor })
+}
+
+/// The message as a stage of its own would have printed it.
+fn failure(code: FailureCode, error: &ObserveError, events_ingested: u64) -> IngestFailure {
+    let text = format!("error: {error}");
+    IngestFailure {
+        code,
+        message: last_lines(text.as_bytes(), FAILURE_TAIL_LINES),
+        events_ingested,
+    }
+}
+
+/// Reads documents and remembers what it found.
+#[derive(Default)]
+struct Reader {
+    read: Vec<(PathBuf, Expect)>,
+}
+
+impl Reader {
+    fn document(&mut self, path: &Path) -> Result<Artifact, ReadError> {
+        let bytes = read_bytes(path)?;
+        self.read.push((path.to_owned(), Expect::found(bytes.as_deref())));
+        Ok(bytes.map_or(Artifact::Absent, |bytes| Artifact::parse(&bytes)))
+    }
+}

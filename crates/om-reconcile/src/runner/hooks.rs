@@ -1,0 +1,150 @@
+//! The hooks of a pass: their argv, and what is used of their output
+//! (chapter 02 §2.7).
+
+use om_model::health::IngestStatus;
+use om_model::json;
+use om_model::state::AlertStageFailureRow;
+use om_stage::{FAILURE_TAIL_LINES, Hook, RunOptions, StageOutput, Streams, last_lines};
+use serde_json::Value;
+
+use super::{PassError, PassPlan};
+use crate::pass::{self, DriftOutcome, DriftRequest, Observed, PassContext, PassInputs};
+use crate::thresholds::Threshold;
+
+/// Step 7 by hook: anything but exit 0 with one document ends the pass.
+pub(super) fn health(
+    hook: &Hook,
+    inputs: &PassInputs,
+    observed: &Observed,
+    context: &PassContext,
+) -> Result<Value, PassError> {
+    let (paths, settings) = (&inputs.paths, &inputs.settings);
+    let mut arguments: Vec<String> = Vec::new();
+    let mut push = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    push("--state-file", paths.state.display().to_string());
+    push("--heartbeat-state-file", paths.heartbeat_state.display().to_string());
+    push("--sequence-state-file", paths.sequence_state.display().to_string());
+    push("--transport-health-file", paths.transport_health.display().to_string());
+    push("--intents-file", paths.intents.display().to_string());
+    push("--trace-id", context.trace_id.to_string());
+    push("--transport", settings.transport.as_str().to_owned());
+    push("--threshold-profile", settings.thresholds.profile.clone().unwrap_or_default());
+    let code = observed.failure_code();
+    let status = if code.is_none() { IngestStatus::Success } else { IngestStatus::Failed };
+    push("--ingest-status", status.as_str().to_owned());
+    push("--failure-code", code.map_or(String::new(), |code| code.as_str().to_owned()));
+    for threshold in Threshold::ALL {
+        let flag = format!("--{}", threshold.flag());
+        push(&flag, threshold.of(&settings.thresholds).to_string());
+    }
+    push("--now", context.now.to_string());
+    let output = hook.run(&arguments, &RunOptions::default());
+    document(hook, &output)
+}
+
+/// Step 11.1 by hook: a failure means that there is no summary.
+pub(super) fn telemetry_summary(
+    hook: &Hook,
+    inputs: &PassInputs,
+) -> Result<Option<Value>, PassError> {
+    let arguments = [
+        "--repo".to_owned(),
+        inputs.source.repo_path.clone(),
+        "--loop".to_owned(),
+        inputs.source.loop_id.to_string(),
+        "--reconcile-telemetry-file".to_owned(),
+        inputs.paths.reconcile_rows.display().to_string(),
+        "--control-telemetry-file".to_owned(),
+        inputs.paths.control_rows.display().to_string(),
+        "--window".to_owned(),
+        inputs.settings.drift_summary_window.to_string(),
+    ];
+    let output = hook.run(&arguments, &RunOptions::default());
+    if !output.success() {
+        return Ok(None);
+    }
+    match json::parse(&output.stdout) {
+        Ok(summary) => Ok(Some(summary)),
+        // Success without a document is a broken stage, not a missing summary.
+        Err(json::ParseError::Blank) => Err(output_error(hook, "it printed nothing")),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Step 11.3 by hook; it writes its own files.
+pub(super) fn profile_drift(
+    hook: &Hook,
+    plan: &PassPlan,
+    inputs: &PassInputs,
+    request: &DriftRequest,
+) -> Result<DriftOutcome, PassError> {
+    let settings = &inputs.settings;
+    let mut arguments: Vec<String> = Vec::new();
+    let mut push = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    push("--repo", inputs.source.repo_path.clone());
+    push("--loop", inputs.source.loop_id.to_string());
+    push("--applied-profile", request.applied.clone());
+    push("--recommended-profile", request.recommended.clone());
+    push("--thresholds-file", plan.catalog_file.clone());
+    push("--recommendation-confidence", request.confidence.clone());
+    push("--min-confidence", settings.drift_min_confidence.as_str().to_owned());
+    push("--required-streak", settings.drift_required_streak.to_string());
+    push("--summary-window", settings.drift_summary_window.to_string());
+    push("--drift-state-file", inputs.paths.drift_state.display().to_string());
+    push("--drift-history-file", inputs.paths.drift_history.display().to_string());
+    if !request.rationale.is_empty() {
+        push("--rationale", request.rationale.clone());
+    }
+    let output = hook.run(&arguments, &RunOptions::default());
+    Ok(DriftOutcome::hooked(document(hook, &output)?)?)
+}
+
+/// Step 13: runs the alert stage if there is one; a failure is a row.
+pub(super) fn alert_dispatch(
+    plan: &PassPlan,
+    inputs: &PassInputs,
+    context: &PassContext,
+) -> Option<AlertStageFailureRow> {
+    let hook = plan.alerts.hook.as_ref()?;
+    let mut arguments = vec![
+        "--repo".to_owned(),
+        inputs.source.repo_path.clone(),
+        "--loop".to_owned(),
+        inputs.source.loop_id.to_string(),
+        "--trace-id".to_owned(),
+        context.trace_id.to_string(),
+        "--escalations-file".to_owned(),
+        inputs.paths.escalations.display().to_string(),
+        "--dispatch-state-file".to_owned(),
+        inputs.paths.alert_dispatch_state.display().to_string(),
+        "--dispatch-telemetry-file".to_owned(),
+        inputs.paths.alert_rows.display().to_string(),
+    ];
+    if let Some(file) = &plan.alerts.config_file {
+        arguments.extend(["--alert-config-file".to_owned(), file.clone()]);
+    }
+    let merged = RunOptions { streams: Streams::Merged, ..RunOptions::default() };
+    let output = hook.run(&arguments, &merged);
+    if output.success() {
+        return None;
+    }
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    Some(pass::alert_failure_row(&inputs.source.loop_id, context, &said))
+}
+
+/// The one document that a stage must print.
+fn document(hook: &Hook, output: &StageOutput) -> Result<Value, PassError> {
+    if !output.success() {
+        return Err(PassError::Hook {
+            variable: hook.variable().to_owned(),
+            exit_code: output.exit_code,
+            message: last_lines(&output.stderr, FAILURE_TAIL_LINES),
+        });
+    }
+    json::parse(&output.stdout).map_err(|error| output_error(hook, &error.to_string()))
+}
+
+fn output_error(hook: &Hook, message: &str) -> PassError {
+    PassError::HookOutput { variable: hook.variable().to_owned(), message: message.to_owned() }
+}

@@ -1,0 +1,108 @@
+//! `ops-manager`: every command as a subcommand.
+//!
+//! Started under the name of a per-script command (a link to this binary), it
+//! behaves as that command.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+use om_cli::args::{self, Parsed};
+use om_cli::command::{self, CommandLine};
+use om_cli::commands::{
+    demo, health, heartbeat, loop_run_snapshot, poll_events, profile_drift, project_state,
+    reconcile, status, telemetry_summary, threshold_profile,
+};
+use om_cli::error::CliError;
+
+/// One subcommand: its name, its command line, and what runs it.
+struct Entry {
+    name: &'static str,
+    describe: fn(&'static str) -> Command,
+    run: fn(&ArgMatches) -> Result<u8, CliError>,
+    /// `main` of the per-script binary of the same name, if there is one.
+    script: Option<fn() -> ExitCode>,
+}
+
+/// The subcommand `name`, handled by `C`.
+const fn entry<C: CommandLine>(name: &'static str) -> Entry {
+    Entry {
+        name,
+        describe: command::describe::<C>,
+        run: |matches| match C::from_arg_matches(matches) {
+            Ok(arguments) => command::execute(&arguments),
+            Err(error) => Err(CliError::new(error.to_string())),
+        },
+        script: None,
+    }
+}
+
+/// A subcommand that also exists as `ops-manager-<name>`.
+const fn script<C: CommandLine>(name: &'static str) -> Entry {
+    let mut entry = entry::<C>(name);
+    entry.script = Some(command::main::<C>);
+    entry
+}
+
+/// Every subcommand, in the order of `--help`.
+const ENTRIES: [Entry; 11] = [
+    Entry {
+        script: Some(command::main::<status::Status>),
+        ..entry::<status::StatusPage>("status")
+    },
+    script::<reconcile::Reconcile>("reconcile"),
+    entry::<heartbeat::Heartbeat>("heartbeat"),
+    script::<loop_run_snapshot::LoopRunSnapshot>("loop-run-snapshot"),
+    script::<poll_events::PollEvents>("poll-events"),
+    script::<project_state::ProjectState>("project-state"),
+    script::<health::Health>("health"),
+    script::<threshold_profile::ThresholdProfile>("threshold-profile"),
+    script::<telemetry_summary::TelemetrySummary>("telemetry-summary"),
+    script::<profile_drift::ProfileDrift>("profile-drift"),
+    entry::<demo::Demo>("demo"),
+];
+
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    if let Some(main) = argv.first().and_then(|name| script_named(name)) {
+        return main();
+    }
+    command::finish(dispatch(argv))
+}
+
+/// The per-script command that this process was started as.
+fn script_named(argv0: &OsString) -> Option<fn() -> ExitCode> {
+    let name = Path::new(argv0).file_name()?.to_str()?;
+    let name = name
+        .trim_end_matches(".sh")
+        .trim_end_matches(".py")
+        .strip_prefix("ops-manager-")?;
+    ENTRIES.iter().find(|entry| entry.name == name)?.script
+}
+
+fn dispatch(argv: Vec<OsString>) -> Result<u8, CliError> {
+    let subcommands = ENTRIES.iter().map(|entry| (entry.describe)(entry.name));
+    let mut command = args::contract_rules(
+        Command::new("ops-manager")
+            .version(env!("CARGO_PKG_VERSION"))
+            .about("Watches long-running agent loops: sees them, says what is wrong and why.")
+            .arg_required_else_help(true)
+            .subcommand_required(true)
+            .subcommands(subcommands),
+    );
+    let matches = match command.try_get_matches_from_mut(argv) {
+        Ok(matches) => matches,
+        Err(error) => {
+            return match args::refused::<()>(&error, &mut command)? {
+                Parsed::Print(text) => command::print(&text),
+                Parsed::Run(()) => Ok(0),
+            };
+        }
+    };
+    let (name, matches) = matches.subcommand().unwrap_or(("", &matches));
+    match ENTRIES.iter().find(|entry| entry.name == name) {
+        Some(entry) => (entry.run)(matches),
+        None => Err(CliError::new(format!("unknown command: {name}"))),
+    }
+}

@@ -1,0 +1,208 @@
+//! What the same writing costs without anything around it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// What one pass wrote: sizes, by what was done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Whole documents, each by a temporary file and a rename.
+    documents: Vec<usize>,
+    /// Bytes appended to each journal.
+    appended: Vec<usize>,
+}
+
+/// The files below a directory with their content, without `.store/`.
+pub(super) struct Snapshot(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Snapshot {
+    /// Reads all of them.
+    pub(super) fn take(directory: &Path) -> Result<Self, Error> {
+        let mut files = BTreeMap::new();
+        let mut waiting = vec![directory.to_owned()];
+        while let Some(directory) = waiting.pop() {
+            for entry in fs::read_dir(&directory).map_err(Error::file("read", &directory))? {
+                let path = entry.map_err(Error::file("read", &directory))?.path();
+                if path.file_name().is_some_and(|name| name == ".store") {
+                    continue;
+                }
+                if path.is_dir() {
+                    waiting.push(path);
+                } else {
+                    let content = fs::read(&path).map_err(Error::file("read", &path))?;
+                    files.insert(path, content);
+                }
+            }
+        }
+        Ok(Self(files))
+    }
+
+    /// What was written between `before` and this: a file that grew was
+    /// appended to, any other change is a new document.
+    pub(super) fn since(&self, before: &Self) -> Written {
+        let mut written = Written::default();
+        for (path, content) in &self.0 {
+            match before.0.get(path) {
+                Some(old) if old == content => {}
+                Some(old) if is_journal(path) && content.starts_with(old) => {
+                    written.appended.push(content.len() - old.len());
+                }
+                None if is_journal(path) => written.appended.push(content.len()),
+                _ => written.documents.push(content.len()),
+            }
+        }
+        written
+    }
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "jsonl")
+}
+
+/// A bare loop that writes as much as a pass did.
+pub(super) struct Floor {
+    directory: PathBuf,
+    written: Written,
+    log: File,
+    /// Everything that a pass writes, once.
+    bytes: Vec<u8>,
+}
+
+/// How long a bare loop took.
+#[derive(Clone, Copy)]
+pub(super) struct FloorTime {
+    /// All of it.
+    pub(super) total: Duration,
+    /// The durable part: one `fdatasync` of the log.
+    pub(super) sync: Duration,
+}
+
+impl Floor {
+    /// Prepares the files that the loop replaces and extends, so that it
+    /// finds what a warm pass finds.
+    pub(super) fn prepare(directory: &Path, written: Written) -> Result<Self, Error> {
+        fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
+        let path = directory.join("log");
+        let size = written.documents.iter().chain(&written.appended).sum();
+        let bytes = vec![b'x'; size];
+        let log = || -> io::Result<File> {
+            let mut log = File::create(&path)?;
+            log.write_all(&bytes)?;
+            log.sync_all()?;
+            Ok(log)
+        };
+        let floor = Self {
+            directory: directory.to_owned(),
+            log: log().map_err(Error::file("write", &path))?,
+            written,
+            bytes,
+        };
+        floor.write()?;
+        Ok(floor)
+    }
+
+    /// One durable write of everything to a log that has its blocks already,
+    /// then every row and document in its place, without another sync.
+    pub(super) fn write(&self) -> Result<FloorTime, Error> {
+        let start = Instant::now();
+        let sync = self
+            .write_all()
+            .map_err(Error::file("write to", &self.directory))?;
+        Ok(FloorTime {
+            total: start.elapsed(),
+            sync,
+        })
+    }
+
+    fn write_all(&self) -> io::Result<Duration> {
+        self.log.write_all_at(&self.bytes, 0)?;
+        let start = Instant::now();
+        self.log.sync_data()?;
+        let sync = start.elapsed();
+        for (number, size) in self.written.appended.iter().enumerate() {
+            let path = self.directory.join(format!("rows-{number}"));
+            let mut journal = OpenOptions::new().append(true).create(true).open(path)?;
+            journal.write_all(&self.bytes[..*size])?;
+        }
+        let temporary = self.directory.join("temporary");
+        for (number, size) in self.written.documents.iter().enumerate() {
+            let mut document = File::create(&temporary)?;
+            document.write_all(&self.bytes[..*size])?;
+            drop(document);
+            fs::rename(
+                &temporary,
+                self.directory.join(format!("document-{number}")),
+            )?;
+        }
+        Ok(sync)
+    }
+
+    /// What is written, for people.
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{} documents, {} journals, {} bytes",
+            self.written.documents.len(),
+            self.written.appended.len(),
+            self.bytes.len()
+        )
+    }
+}
+
+/// How long it takes to read some files once, in blocks.
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Duration, Error> {
+    let start = Instant::now();
+    for path in paths {
+        let copy = || io::copy(&mut File::open(path)?, &mut io::sink());
+        copy().map_err(Error::file("read", path))?;
+    }
+    Ok(start.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(files: &[(&str, &str)]) -> Snapshot {
+        let file = |(path, text): &(&str, &str)| (PathBuf::from(path), text.as_bytes().to_vec());
+        Snapshot(files.iter().map(file).collect())
+    }
+
+    #[test]
+    fn what_a_pass_wrote_is_seen_from_the_files() {
+        let before = snapshot(&[("a.json", "1"), ("b.json", "2"), ("r.jsonl", "x\n")]);
+        let after = snapshot(&[
+            ("a.json", "1"),
+            ("b.json", "22"),
+            ("new.json", "333"),
+            ("new.jsonl", "4444"),
+            ("r.jsonl", "x\ny\nz\n"),
+        ]);
+        let written = Written {
+            documents: vec![2, 3],
+            appended: vec![4, 4],
+        };
+        assert_eq!(after.since(&before), written);
+    }
+
+    #[test]
+    fn the_bare_loop_writes_the_same_bytes_to_the_same_number_of_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let written = Written {
+            documents: vec![2, 3],
+            appended: vec![4],
+        };
+        let floor = Floor::prepare(directory.path(), written).unwrap();
+        floor.write().unwrap();
+        let size = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
+        assert_eq!((size("document-0"), size("document-1")), (2, 3));
+        assert_eq!(size("rows-0"), 8, "appended twice");
+        assert_eq!(size("log"), 9);
+    }
+}

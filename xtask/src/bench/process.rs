@@ -1,0 +1,116 @@
+//! A command as its caller sees it: a process with a duration and a size.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::sample;
+use crate::error::Error;
+
+/// How often the size of a process is looked at.
+const SAMPLING: Duration = Duration::from_micros(250);
+
+/// A command to be measured.
+pub(super) struct Measured {
+    binary: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Measured {
+    /// `name` from `binaries`, about one loop of `repo`.
+    pub(super) fn new(binaries: &Path, name: &str, repo: &Path, loop_id: &str) -> Self {
+        let repo = repo.display().to_string();
+        let arguments = ["--repo", repo.as_str(), "--loop", loop_id];
+        Self {
+            binary: binaries.join(name),
+            arguments: arguments.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// With one more argument.
+    pub(super) fn with(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// From before the process is started until it has ended.
+    pub(super) fn time(&self) -> Result<Duration, Error> {
+        sample::timed(|| {
+            let status = self.command().status();
+            self.succeeded(status.map_err(|source| self.start_error(source))?)
+        })
+    }
+
+    /// The greatest resident size in bytes, from the kernel's high-water
+    /// mark: exact up to what is allocated in the last quarter millisecond.
+    pub(super) fn peak_memory(&self) -> Result<u64, Error> {
+        let mut child = self
+            .command()
+            .spawn()
+            .map_err(|source| self.start_error(source))?;
+        let status_file = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let mut peak = 0;
+        loop {
+            let text = fs::read_to_string(&status_file).unwrap_or_default();
+            peak = peak.max(high_water_mark(&text).unwrap_or(0));
+            let ended = child
+                .try_wait()
+                .map_err(Error::file("watch", &self.binary))?;
+            if let Some(status) = ended {
+                self.succeeded(status)?;
+                return Ok(peak);
+            }
+            thread::sleep(SAMPLING);
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn start_error(&self, source: std::io::Error) -> Error {
+        Error::Start {
+            command: self.binary.display().to_string(),
+            source,
+        }
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> Result<(), Error> {
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Command {
+            command: self.binary.display().to_string(),
+            status,
+            output: String::new(),
+        })
+    }
+}
+
+/// `VmHWM` of a `/proc/<pid>/status` text, in bytes.
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_high_water_mark_is_read_in_bytes() {
+        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    2048 kB\n";
+        assert_eq!(high_water_mark(status), Some(2 * 1024 * 1024));
+        assert_eq!(high_water_mark("Name:\tx\nState:\tZ (zombie)\n"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The published JSON Schemas, generated from the types of `om-model`.
+//!
+//! One file per document and journal row, plus the contract of the two
+//! observation envelopes (chapter 01 §7). The schemas describe what is
+//! written, so a member that is always there is required; the two documents
+//! that others write (the heartbeat, the threshold profiles) are described as they are read.
+
+mod contract;
+mod shape;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use om_model::drift::{DriftDocument, DriftRow, TelemetrySummary};
+use om_model::envelope::CursorDocument;
+use om_model::health::HealthDocument;
+use om_model::observation::{
+    HeartbeatRow, HeartbeatState, RuntimeHeartbeat, SequenceDocument, SequenceRow, TransportHealth,
+};
+use om_model::state::{AlertStageFailureRow, EscalationRow, ReconcileRow};
+use om_model::status::StatusReport;
+use om_model::thresholds::{ResolvedProfile, ThresholdCatalog};
+use schemars::JsonSchema;
+use schemars::generate::{Contract, SchemaSettings};
+use serde_json::{Value, json};
+
+use crate::generated::GeneratedFiles;
+use crate::workspace::Workspace;
+use state::StateDocument;
+
+/// A published schema: its name between `ops-manager.` and `.schema.json`,
+/// and what makes it.
+type Published = (&'static str, fn() -> Value);
+
+/// Every schema but the contract's, in the order of the chapters.
+const PUBLISHED: [Published; 18] = [
+    ("cursor", Writer::schema::<CursorDocument>),
+    ("state", Writer::schema::<StateDocument>),
+    ("reconcile-row", Writer::schema::<ReconcileRow>),
+    ("transport-health", Writer::schema::<TransportHealth>),
+    ("heartbeat", Reader::schema::<RuntimeHeartbeat>),
+    ("heartbeat-state", Writer::schema::<HeartbeatState>),
+    ("heartbeat-row", Writer::schema::<HeartbeatRow>),
+    ("sequence-state", Writer::schema::<SequenceDocument>),
+    ("sequence-row", Writer::schema::<SequenceRow>),
+    ("escalation-row", Writer::schema::<EscalationRow>),
+    (
+        "alert-stage-failure-row",
+        Writer::schema::<AlertStageFailureRow>,
+    ),
+    ("health", Writer::schema::<HealthDocument>),
+    ("threshold-profiles", Reader::schema::<ThresholdCatalog>),
+    (
+        "resolved-threshold-profile",
+        Writer::schema::<ResolvedProfile>,
+    ),
+    ("telemetry-summary", Writer::schema::<TelemetrySummary>),
+    ("profile-drift", Writer::schema::<DriftDocument>),
+    ("profile-drift-row", Writer::schema::<DriftRow>),
+    ("status", Writer::schema::<StatusReport>),
+];
+
+/// What we write: members that are always written are required, others are
+/// never `null`, and there are no unnamed ones.
+struct Writer;
+
+impl Writer {
+    fn schema<T: JsonSchema>() -> Value {
+        let mut schema = generated::<T>(Contract::Serialize);
+        shape::omit_rather_than_null(&mut schema);
+        shape::close_objects(&mut schema);
+        schema
+    }
+}
+
+/// What others write: only members that we need are required, and there may
+/// be any number of unnamed ones.
+struct Reader;
+
+impl Reader {
+    fn schema<T: JsonSchema>() -> Value {
+        generated::<T>(Contract::Deserialize)
+    }
+}
+
+fn generated<T: JsonSchema>(contract: Contract) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.contract = contract);
+    settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+/// Every file of `schemas/`.
+pub(crate) fn generate(workspace: &Workspace) -> GeneratedFiles {
+    GeneratedFiles::new(workspace.path("schemas"), ".schema.json", files())
+}
+
+fn files() -> BTreeMap<String, String> {
+    PUBLISHED
+        .iter()
+        .map(|(name, generate)| (*name, published(name, generate())))
+        .chain([("contract", contract::schema())])
+        .map(|(name, schema)| {
+            let text = om_model::json::pretty(&schema);
+            (format!("ops-manager.{name}.schema.json"), text + "\n")
+        })
+        .collect()
+}
+
+/// A schema with its identity first.
+fn published(name: &str, mut schema: Value) -> Value {
+    shape::tidy(&mut schema);
+    let heading = json!({
+        "$schema": shape::DRAFT,
+        "$id": format!("https://superloop.sh/schemas/ops-manager-{name}-v1.json"),
+        "title": shape::title(name),
+        "description": schema["description"],
+    });
+    shape::headed(heading, schema)
+}
