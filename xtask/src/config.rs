@@ -56,7 +56,8 @@ pub(crate) fn violations(schema: &Value, instance: &Value) -> Vec<String> {
     }
 }
 
-fn read_json(path: &Path) -> Result<Value, Error> {
+/// Reads one JSON document.
+pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
     let bytes = fs::read(path).map_err(Error::file("read", path))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Json {
         path: path.to_owned(),

@@ -62,6 +62,12 @@ pub(crate) enum Error {
     /// A config file and its schema disagree.
     #[error("config does not match its schema:{}", list(.0))]
     Config(Vec<String>),
+    /// What commands write and its schema disagree.
+    #[error("what is written does not match its schema:{}", list(.0))]
+    Written(Vec<String>),
+    /// A loop cannot have that name.
+    #[error(transparent)]
+    LoopId(#[from] om_model::LoopIdError),
     /// A benchmark could not be measured.
     #[error("benchmark: {0}")]
     Bench(String),

@@ -17,6 +17,7 @@ mod layering;
 mod schemas;
 mod validate;
 mod workspace;
+mod written;
 
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Runs every check that CI makes; stops at the first failure.
-    Validate,
+    Validate(validate::ValidateArgs),
     /// Writes `schemas/`, generated from the types of om-model.
     Schemas(GeneratedArgs),
     /// Writes `docs/commands/`, generated from each command's `--help`.
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<(), Error> {
     let workspace = Workspace::find();
     match task {
-        Task::Validate => validate::run(&workspace),
+        Task::Validate(args) => validate::run(&workspace, &args),
         Task::Schemas(args) => {
             let files = schemas::generate(&workspace);
             report(&files.check_or_write(args.check, "cargo xtask schemas")?);

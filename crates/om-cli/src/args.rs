@@ -26,7 +26,7 @@ pub enum Parsed<A> {
 }
 
 /// Usage first, as the scripts print it; then what the command is for.
-const HELP_TEMPLATE: &str = "Usage:\n  {usage}\n\n{about-with-newline}\n{all-args}{after-help}\n";
+const HELP_TEMPLATE: &str = "Usage:\n  {usage}\n\n{before-help}{all-args}{after-help}\n";
 
 /// Sets the contract's rules on a command and everything below it.
 pub fn contract_rules(command: Command) -> Command {
@@ -77,7 +77,7 @@ pub fn refused<A>(error: &clap::Error, command: &mut Command) -> Result<Parsed<A
         }
         _ => {
             let usage = match error.get(ContextKind::Usage) {
-                Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+                Some(ContextValue::StyledStr(usage)) => general_usage(&usage.to_string()),
                 _ => command.render_usage().to_string(),
             };
             Err(CliError {
@@ -87,6 +87,20 @@ pub fn refused<A>(error: &clap::Error, command: &mut Command) -> Result<Parsed<A
             })
         }
     }
+}
+
+/// The usage of a command without the flags that happened to be given.
+fn general_usage(usage: &str) -> String {
+    let names: Vec<&str> = usage
+        .split_ascii_whitespace()
+        .take_while(|word| !word.starts_with(['-', '<', '[']))
+        .collect();
+    let rest = if usage.contains("<COMMAND>") {
+        "<COMMAND>"
+    } else {
+        "[OPTIONS]"
+    };
+    format!("{} {rest}", names.join(" "))
 }
 
 fn message_of(error: &clap::Error) -> String {
@@ -155,10 +169,10 @@ pub fn at_least_one(flag: &str, value: Option<&String>, default: u64) -> Result<
 /// The repository and the loop that nearly every command names.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
-    /// Repository whose .superloop/ tree is read and written
+    /// Repository whose .superloop/ tree is read and written [required]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<String>,
-    /// Loop id: one path component of 1 to 128 bytes
+    /// Loop id: one path component of 1 to 128 bytes [required]
     #[arg(long = "loop", value_name = "ID")]
     pub loop_id: Option<String>,
 }
@@ -268,7 +282,10 @@ mod tests {
         let argv = std::iter::once("sample")
             .chain(argv.iter().copied())
             .map(OsString::from);
-        parse(Sample::augment_args(Command::new("sample")).about("Does nothing"), argv)
+        parse(
+            Sample::augment_args(Command::new("sample")).about("Does nothing"),
+            argv,
+        )
     }
 
     fn parsed(argv: &[&str]) -> Sample {

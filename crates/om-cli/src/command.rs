@@ -20,6 +20,8 @@ const BROKEN_PIPE: u8 = 141;
 pub trait CommandLine: Args {
     /// The binary's name, e.g. `ops-manager-health`.
     const NAME: &'static str;
+    /// One line for lists of commands.
+    const SUMMARY: &'static str;
     /// One or two sentences for `--help`.
     const ABOUT: &'static str;
     /// Examples, files and exit codes for the end of `--help`.
@@ -33,6 +35,7 @@ pub trait CommandLine: Args {
 }
 
 /// Tracing, the same for every command.
+#[allow(clippy::doc_markdown, reason = "printed as help")]
 #[derive(Args, Clone, Debug, Default)]
 pub struct Logging {
     /// Trace to stderr, e.g. debug or om_store=trace; RUST_LOG does the same
@@ -44,8 +47,9 @@ pub struct Logging {
 pub fn describe<C: CommandLine>(name: &'static str) -> Command {
     C::augment_args(Command::new(name))
         .version(env!("CARGO_PKG_VERSION"))
-        .about(C::ABOUT)
+        .about(C::SUMMARY)
         .long_about(None)
+        .before_help(C::ABOUT)
         .after_help(C::DETAILS.trim_end())
 }
 

@@ -242,11 +242,16 @@ impl Log {
             .map_err(Failure::at("read", &self.path))
     }
 
+    /// The sequence of the next record.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.head.sequence + 1
+    }
+
     /// The next record as bytes.
     pub(crate) fn encode_next(&self, index: &[u8], body: &[u8]) -> Vec<u8> {
         frame::encode(
             self.head.generation,
-            self.head.sequence + 1,
+            self.next_sequence(),
             self.head.base,
             index,
             body,

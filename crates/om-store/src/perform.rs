@@ -235,14 +235,18 @@ pub(crate) fn make_folders(disk: &dyn Disk, folder: &Path) -> Result<(), Failure
 pub(crate) struct Temporaries<'a> {
     disk: &'a dyn Disk,
     store_dir: &'a Path,
+    name: u128,
     made: Vec<PathBuf>,
 }
 
 impl<'a> Temporaries<'a> {
+    /// None so far. Names are never used twice, so that a power loss that
+    /// undoes some renames but not others cannot mix documents up.
     pub(crate) fn new(disk: &'a dyn Disk, store_dir: &'a Path) -> Self {
         Self {
             disk,
             store_dir,
+            name: crate::frame::random_id(),
             made: Vec::new(),
         }
     }
@@ -257,7 +261,7 @@ impl<'a> Temporaries<'a> {
         let folder = target.parent().unwrap_or(Path::new("/"));
         let path = if self.device(folder)? == self.device(self.store_dir)? {
             self.store_dir
-                .join(format!("{TEMPORARY}{}", self.made.len()))
+                .join(format!("{TEMPORARY}{:032x}-{}", self.name, self.made.len()))
         } else {
             self.beside(target)?
         };
@@ -283,8 +287,9 @@ impl<'a> Temporaries<'a> {
         let mut name = OsString::from(".");
         name.push(target.file_name().unwrap_or_default());
         name.push(format!(
-            ".om-{TEMPORARY}{:016x}",
-            crate::frame::random_id() >> 64
+            ".om-{TEMPORARY}{:032x}-{}",
+            self.name,
+            self.made.len()
         ));
         let path = target.with_file_name(name);
         let list = self.store_dir.join(BESIDE);

@@ -216,6 +216,7 @@ impl Player<'_> {
         if remove {
             file.now = Content::Absent;
             file.ours = true;
+            file.name_durable = false;
             file.foreign = None;
         } else {
             file.note(
@@ -241,6 +242,7 @@ impl Player<'_> {
             now: Content::Absent,
             identity: None,
             ours: true,
+            name_durable: false,
             foreign: None,
             ..source.clone()
         };
@@ -260,6 +262,7 @@ impl Player<'_> {
                 to,
                 Virtual {
                     ours: true,
+                    name_durable: false,
                     foreign: None,
                     ..source
                 },

@@ -232,6 +232,8 @@ impl<'a> Session<'a> {
                     self.unsynced.extend(pass.touched(&self.scope.dir));
                 }
             }
+            // The temporaries' names too: all exchanges are over.
+            self.unsynced.push(self.scope.store_dir());
             self.checkpoint = Some(self.log.head().sequence);
         }
         Ok(())

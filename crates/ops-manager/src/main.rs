@@ -65,7 +65,7 @@ const ENTRIES: [Entry; 11] = [
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if let Some(main) = argv.first().and_then(|name| script_named(name)) {
+    if let Some(main) = argv.first().and_then(script_named) {
         return main();
     }
     command::finish(dispatch(argv))
@@ -86,7 +86,7 @@ fn dispatch(argv: Vec<OsString>) -> Result<u8, CliError> {
     let mut command = args::contract_rules(
         Command::new("ops-manager")
             .version(env!("CARGO_PKG_VERSION"))
-            .about("Watches long-running agent loops: sees them, says what is wrong and why.")
+            .before_help("Watches long-running agent loops: sees them, says what is wrong and why.")
             .arg_required_else_help(true)
             .subcommand_required(true)
             .subcommands(subcommands),

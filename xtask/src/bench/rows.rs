@@ -62,7 +62,7 @@ impl Bench {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = since_epoch.unwrap_or_default().as_secs();
         let now = Timestamp::from_epoch_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let loop_id = LoopId::new("bench-loop").map_err(|error| Error::Bench(error.to_string()))?;
+        let loop_id = LoopId::new("bench-loop")?;
         let repo = plan.directory.join(name);
         let bench = Self {
             generated: GeneratedLoop::create(&repo, loop_id, events, now)?,

@@ -24,6 +24,7 @@ pub struct Demo {
 
 impl CommandLine for Demo {
     const NAME: &'static str = "ops-manager demo";
+    const SUMMARY: &'static str = "Show the ops manager at work on recorded loops";
     const ABOUT: &'static str = "Show the ops manager at work: build scratch repositories from \
         recorded loop runs, reconcile each, and show what an operator sees.";
     const DETAILS: &'static str = "\

@@ -62,6 +62,7 @@ pub struct Health {
 
 impl CommandLine for Health {
     const NAME: &'static str = "ops-manager-health";
+    const SUMMARY: &'static str = "Evaluate a loop's health from its artifacts";
     const ABOUT: &'static str = "Evaluate a loop's health from its artifacts: healthy, degraded \
         or critical, with a reason code for every finding. Writes nothing.";
     const DETAILS: &'static str = "\

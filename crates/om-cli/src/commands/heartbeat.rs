@@ -48,6 +48,7 @@ pub struct Heartbeat {
 
 impl CommandLine for Heartbeat {
     const NAME: &'static str = "ops-manager heartbeat";
+    const SUMMARY: &'static str = "Write a loop's heartbeat";
     const ABOUT: &'static str = "Write a loop's heartbeat, once or for as long as its runtime \
         lives, so that a hanging or dead runtime is noticed.";
     const DETAILS: &'static str = "\

@@ -32,6 +32,7 @@ pub struct LoopRunSnapshot {
 
 impl CommandLine for LoopRunSnapshot {
     const NAME: &'static str = "ops-manager-loop-run-snapshot";
+    const SUMMARY: &'static str = "Print one loop as it is now";
     const ABOUT: &'static str = "Print one loop at this moment, from the runtime's own files, as \
         a loop_run_snapshot envelope. Reads only.";
     const DETAILS: &'static str = "\

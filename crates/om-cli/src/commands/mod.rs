@@ -1,5 +1,12 @@
 //! One module per command, named as the user types it.
 
+#![allow(
+    clippy::doc_markdown,
+    rustdoc::invalid_html_tags,
+    rustdoc::bare_urls,
+    reason = "comments on arguments are printed as help, where markup would show"
+)]
+
 pub mod demo;
 pub mod health;
 pub mod heartbeat;

@@ -39,6 +39,7 @@ pub struct PollEvents {
 
 impl CommandLine for PollEvents {
     const NAME: &'static str = "ops-manager-poll-events";
+    const SUMMARY: &'static str = "Print the events after a cursor";
     const ABOUT: &'static str = "Print every event after a stored cursor, one loop_run_event \
         envelope per line, then move the cursor.";
     const DETAILS: &'static str = "\
@@ -69,9 +70,10 @@ Exit codes: 0 done, with or without events; 1 a broken line, cursor or file
             std::fs::create_dir_all(folder).map_err(|error| CliError::at(folder, error))?;
         }
         // Two polls of one cursor take turns, else both print the same events.
-        let _turn = match folder.is_dir() {
-            true => Some(DirLock::acquire(folder, RUN_LOCK_WAIT)?),
-            false => None,
+        let _turn = if folder.is_dir() {
+            Some(DirLock::acquire(folder, RUN_LOCK_WAIT)?)
+        } else {
+            None
         };
         let request = EventsRequest {
             now: now(),

@@ -66,6 +66,7 @@ pub struct ProfileDrift {
 
 impl CommandLine for ProfileDrift {
     const NAME: &'static str = "ops-manager-profile-drift";
+    const SUMMARY: &'static str = "Compare applied and recommended threshold profile";
     const ABOUT: &'static str = "Compare the applied threshold profile with the recommended one, \
         record the evaluation, and say whether the mismatch has lasted.";
     const DETAILS: &'static str = "\
@@ -116,7 +117,7 @@ Exit codes: 0 evaluated, whatever the result; 1 a flag or file is invalid
             self.drift_history_file.as_ref(),
             files.path(LoopFile::ProfileDriftRows),
         );
-        let scope = Scope::open(&files.scope_dir())?;
+        let scope = Scope::open(files.scope_dir())?;
         let _turn = scope.run_lock("profile-drift")?;
         let mut attempt = 1;
         loop {

@@ -40,6 +40,7 @@ pub struct ProjectState {
 
 impl CommandLine for ProjectState {
     const NAME: &'static str = "ops-manager-project-state";
+    const SUMMARY: &'static str = "Project a snapshot and events into the lifecycle state";
     const ABOUT: &'static str = "Project a snapshot and a batch of events into the loop's \
         lifecycle state; store and print it.";
     const DETAILS: &'static str = "\
@@ -102,7 +103,7 @@ Exit codes: 0 projected; 1 an input is missing or invalid (nothing written).";
         if state_file == files.path(LoopFile::State) {
             // Under the loop's locks: a pass may be writing the same state.
             let commit = om_store::Commit::new().document(&state_file, text.as_bytes());
-            Scope::open(&files.scope_dir())?.commit(commit)?;
+            Scope::open(files.scope_dir())?.commit(commit)?;
         } else {
             replace_document(&state_file, text.as_bytes(), None)?;
         }

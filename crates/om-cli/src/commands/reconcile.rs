@@ -75,17 +75,18 @@ pub struct Reconcile {
     /// Alert sinks for the dispatch stage [default: $OPS_MANAGER_ALERT_SINKS_FILE]
     #[arg(long, value_name = "FILE")]
     alert_config_file: Option<String>,
-    #[command(flatten)]
-    files: Files,
     /// Indent the output by two spaces
     #[arg(long)]
     pretty: bool,
     #[command(flatten)]
     logging: Logging,
+    #[command(flatten)]
+    files: Files,
 }
 
 /// Files that may lie elsewhere than under .superloop/ops-manager/<loop>/.
 #[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_field_names, reason = "named as the flags")]
 #[command(next_help_heading = "Files elsewhere than under .superloop/ops-manager/<loop>/")]
 struct Files {
     /// Position in the event log [default: cursor.json]
@@ -122,6 +123,7 @@ struct Files {
 
 impl CommandLine for Reconcile {
     const NAME: &'static str = "ops-manager-reconcile";
+    const SUMMARY: &'static str = "Run one supervision pass over one loop";
     const ABOUT: &'static str = "One supervision pass over one loop: take a snapshot and the new \
         events, project the lifecycle, check heartbeat and order, evaluate health, escalate \
         what changed, and record it all in one atomic commit.";
@@ -150,7 +152,7 @@ stdout), or a flag or file is invalid (error: line on stderr).";
         let checked = self.check()?;
         let (repo, loop_id) = self.target.resolve()?;
         let layout = RepoLayout::new(repo);
-        let scope = Scope::open(&layout.loop_files(&loop_id).scope_dir())?;
+        let scope = Scope::open(layout.loop_files(&loop_id).scope_dir())?;
         let catalog =
             Config::thresholds(given(self.thresholds_file.as_ref()), Some(layout.repo()))?;
         let drift_hook = Hook::from_env("OPS_MANAGER_PROFILE_DRIFT_SCRIPT");

@@ -29,17 +29,18 @@ pub struct Status {
     /// Passes and control actions behind the recommendation [default: 200]
     #[arg(long, value_name = "N")]
     summary_window: Option<String>,
-    #[command(flatten)]
-    files: Files,
     /// Indent the JSON by two spaces
     #[arg(long)]
     pretty: bool,
     #[command(flatten)]
     logging: Logging,
+    #[command(flatten)]
+    files: Files,
 }
 
 /// Files that may lie elsewhere than under .superloop/ops-manager/<loop>/.
 #[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_field_names, reason = "named as the flags")]
 #[command(next_help_heading = "Files elsewhere than under .superloop/ops-manager/<loop>/")]
 struct Files {
     /// Projected state [default: state.json]
@@ -85,6 +86,7 @@ struct Files {
 
 impl CommandLine for Status {
     const NAME: &'static str = "ops-manager-status";
+    const SUMMARY: &'static str = "Report everything that is known about one loop";
     const ABOUT: &'static str = "Everything that is known about one loop, in one report: \
         lifecycle, health with reasons, control, heartbeat, order, drift, alerts, traces, and \
         where the evidence lies. Reads only.";
@@ -111,15 +113,16 @@ broken (error: line on stderr).";
 /// Arguments of `ops-manager status`: a page on a terminal.
 #[derive(Args, Debug)]
 pub struct StatusPage {
-    #[command(flatten)]
-    status: Status,
     /// Print JSON, as when the output is not a terminal
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    status: Status,
 }
 
 impl CommandLine for StatusPage {
     const NAME: &'static str = "ops-manager status";
+    const SUMMARY: &'static str = "Report everything that is known about one loop";
     const ABOUT: &'static str = Status::ABOUT;
     const DETAILS: &'static str = "\
 On a terminal: a page for people. With --json or --pretty, or into a pipe or

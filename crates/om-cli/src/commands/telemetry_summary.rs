@@ -39,6 +39,7 @@ pub struct TelemetrySummary {
 
 impl CommandLine for TelemetrySummary {
     const NAME: &'static str = "ops-manager-telemetry-summary";
+    const SUMMARY: &'static str = "Summarise telemetry and recommend a threshold profile";
     const ABOUT: &'static str = "Summarise the latest passes and control actions of a loop, and \
         recommend a threshold profile. Reads only.";
     const DETAILS: &'static str = "\

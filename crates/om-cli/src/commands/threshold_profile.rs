@@ -35,6 +35,7 @@ pub struct ThresholdProfile {
 
 impl CommandLine for ThresholdProfile {
     const NAME: &'static str = "ops-manager-threshold-profile";
+    const SUMMARY: &'static str = "Resolve a named threshold profile";
     const ABOUT: &'static str = "Resolve a named threshold profile: how many seconds without an \
         event, and how many failed passes, make a loop degraded or critical.";
     const DETAILS: &'static str = "\

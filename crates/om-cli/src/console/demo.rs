@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use comfy_table::{Cell, ContentArrangement, Table, presets};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, presets};
 use include_dir::{Dir, DirEntry, include_dir};
 use om_model::json::{Lookup, text};
 use om_model::{Timestamp, json};
@@ -193,7 +193,11 @@ fn show(root: &Path, reports: &[(&Scene, Value)], look: Look) -> String {
     {
         let heading = format!("The worst of them: {}", scene.sample);
         let _ = writeln!(out, "{}\n", look.paint(Tone::Strong, &heading));
-        let page = super::status_page::render(&report, look);
+        let inset = Look {
+            width: look.width - 2,
+            ..look
+        };
+        let page = super::status_page::render(&report, inset);
         page.lines().for_each(|line| {
             let _ = writeln!(out, "{}", format!("  {line}").trim_end());
         });
@@ -228,6 +232,8 @@ fn overview(reports: &[(&Scene, Value)], look: Look) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(look.width).unwrap_or(80));
     table.set_header(["repository", "loop", "lifecycle", "health", "why"]);
+    // Only the reasons may wrap.
+    table.set_constraints(vec![ColumnConstraint::ContentWidth; 4]);
     for (scene, report) in reports {
         let health = health_of(report);
         let tone = match rank(&health) {

@@ -9,7 +9,7 @@ use om_model::{Timestamp, json};
 use serde_json::Value;
 
 use super::style::{Look, Tone};
-use super::words;
+use super::words::{self, Step};
 
 /// Width of the label column.
 const LABEL: usize = 12;
@@ -30,10 +30,32 @@ pub fn render(report: &StatusReport, look: Look) -> String {
     ] {
         page.section(&mut out, label, &lines);
     }
-    page.list(&mut out, "What to do next", &page.next_steps());
+    page.advice(&mut out, &page.next_steps());
     page.list(&mut out, "Warnings", &page.warnings());
     page.list(&mut out, "Evidence", &page.evidence());
     out
+}
+
+/// One thing to do.
+struct Advice {
+    text: String,
+    command: Option<String>,
+}
+
+impl Advice {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            command: None,
+        }
+    }
+
+    fn explained(known: &words::Explanation, page: &Page<'_>) -> Self {
+        Self {
+            text: known.advice.to_owned(),
+            command: Some(page.command(known.command)),
+        }
+    }
 }
 
 struct Page<'a> {
@@ -76,12 +98,33 @@ impl Page<'_> {
         }
         let _ = writeln!(out, "\n{}", self.look.paint(Tone::Strong, heading));
         for item in items {
-            let options = textwrap::Options::new(self.look.width)
-                .break_words(false)
-                .initial_indent("  ")
-                .subsequent_indent("    ");
-            let _ = writeln!(out, "{}", textwrap::fill(item, options));
+            let _ = writeln!(out, "{}", self.wrapped(item));
         }
+    }
+
+    fn advice(&self, out: &mut String, steps: &[Advice]) {
+        let _ = writeln!(
+            out,
+            "\n{}",
+            self.look.paint(Tone::Strong, "What to do next")
+        );
+        for step in steps {
+            let _ = writeln!(out, "{}", self.wrapped(&step.text));
+            // A command is never wrapped, so that it can be copied whole.
+            if let Some(command) = &step.command {
+                let _ = writeln!(out, "      {command}");
+            }
+        }
+    }
+
+    fn wrapped(&self, text: &str) -> String {
+        let options = textwrap::Options::new(self.look.width)
+            .break_words(false)
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .initial_indent("  ")
+            .subsequent_indent("    ");
+        textwrap::fill(text, options)
     }
 
     fn health_value(&self, path: &str) -> Option<&Value> {
@@ -117,11 +160,12 @@ impl Page<'_> {
     fn health(&self) -> Vec<String> {
         let status = self.health_status();
         let reasons = self.health_value("reasons").and_then(Value::as_array);
-        let lines: Vec<String> = reasons
-            .into_iter()
-            .flatten()
-            .map(|r| self.reason(r))
-            .collect();
+        let mut reasons: Vec<&Value> = reasons.into_iter().flatten().collect();
+        // Worst first, as a person reads.
+        reasons.sort_by_key(|reason| {
+            reason.get("severity").and_then(Value::as_str) != Some("critical")
+        });
+        let lines: Vec<String> = reasons.into_iter().map(|r| self.reason(r)).collect();
         if lines.is_empty() {
             let verdict = match status.as_str() {
                 "healthy" => "healthy: nothing to worry about",
@@ -141,7 +185,7 @@ impl Page<'_> {
         };
         let (code, severity) = (member("code"), member("severity"));
         let tone = tone_of(&severity);
-        let meaning = words::explain(&code).map_or(code.as_str(), |known| known.meaning);
+        let meaning = words::explain(&code).map_or("see", |known| known.meaning);
         let measured = measurement(&member("metric"), &member("observed"), &member("threshold"));
         format!(
             "{} {meaning}{measured}  {}",
@@ -259,9 +303,7 @@ impl Page<'_> {
             return format!("{applied} applied, no recommendation yet");
         };
         let confidence = tuning.confidence.as_ref().map(text).unwrap_or_default();
-        let drift = self.report.drift.as_ref();
-        let drift = drift.and_then(|d| Lookup::new(d).text("status").ok().flatten());
-        let verdict = match drift.as_deref() {
+        let verdict = match self.drift_status().as_deref() {
             Some("drift_active") => self.look.paint(Tone::Warning, "drift is active"),
             Some("mismatch_pending") => "watching".to_owned(),
             Some("insufficient_confidence") => "too little telemetry to act on".to_owned(),
@@ -275,62 +317,88 @@ impl Page<'_> {
     }
 
     /// Advice per reason, then per lifecycle state, else that all is well.
-    fn next_steps(&self) -> Vec<String> {
+    fn next_steps(&self) -> Vec<Advice> {
         let mut steps = Vec::new();
-        let codes = self.health_value("reasonCodes").and_then(Value::as_array);
-        let finished = text(&self.report.lifecycle.state) == "complete";
-        for code in codes.into_iter().flatten().map(text) {
-            if code == "ingest_stale" && finished {
-                steps.push("The run is complete, so a silent log is expected.".to_owned());
+        let state = text(&self.report.lifecycle.state);
+        for code in self.reason_codes() {
+            if code == "ingest_stale" && state == "complete" {
+                steps.push(Advice::new(
+                    "The run is complete, so a silent log is expected.",
+                ));
             } else if let Some(known) = words::explain(&code) {
-                steps.push(self.fill(known.advice));
+                steps.push(Advice::explained(known, self));
             }
         }
-        let runtime = |arguments: &str| {
-            let loop_id = quoted(self.report.source.loop_id.as_str());
-            format!(
-                "superloop.sh {arguments} --repo {} --loop {loop_id}",
-                quoted(&self.report.source.repo_path)
-            )
-        };
-        match text(&self.report.lifecycle.state).as_str() {
-            "awaiting_approval" => steps.push(format!(
-                "Review the candidate, then decide: {} --by <you> [--reject] [--note <why>]",
-                runtime("approve")
-            )),
-            "stopped" | "failed" => steps.push(self.fill(
-                "Read why in the last events (tail -n 5 {events}), fix the cause, then run the loop again.",
-            )),
+        if self.drift_status().as_deref() == Some("drift_active")
+            && let Some(known) = words::explain("profile_drift_detected")
+        {
+            steps.push(Advice::explained(known, self));
+        }
+        match state.as_str() {
+            "awaiting_approval" => steps.push(Advice {
+                command: Some(self.target("superloop.sh approve", " --by <you>")),
+                ..Advice::new(
+                    "Review the candidate, then decide; --reject refuses it, --note says why.",
+                )
+            }),
+            "stopped" | "failed" => steps.push(Advice {
+                command: Some(self.command(Step::LastEvents)),
+                ..Advice::new("Read why, fix the cause, then run the loop again.")
+            }),
             _ => {}
         }
+        // Two reasons may lead to the same look.
+        let mut shown = Vec::new();
+        for step in &mut steps {
+            if shown.contains(&step.command) {
+                step.command = None;
+            }
+            shown.push(step.command.clone());
+        }
         if steps.is_empty() {
-            steps.push("Nothing. Look again after the next pass.".to_owned());
+            steps.push(Advice::new("Nothing. Look again after the next pass."));
         }
         steps
     }
 
-    /// Replaces the placeholders of an advice by paths and commands.
-    fn fill(&self, advice: &str) -> String {
-        let source = &self.report.source;
+    fn reason_codes(&self) -> Vec<String> {
+        let codes = self.health_value("reasonCodes").and_then(Value::as_array);
+        codes.into_iter().flatten().map(text).collect()
+    }
+
+    fn drift_status(&self) -> Option<String> {
+        Lookup::new(self.report.drift.as_ref()?)
+            .text("status")
+            .ok()
+            .flatten()
+    }
+
+    /// A command that can be pasted into a shell anywhere.
+    fn command(&self, step: Step) -> String {
         let files = &self.report.files;
+        let last = |file: &str| format!("tail -n 1 {} | jq .", quoted(file));
+        match step {
+            Step::Reconcile => self.target("ops-manager reconcile", " --pretty"),
+            Step::Replay => self.target("ops-manager reconcile", " --from-start --pretty"),
+            Step::Summary => self.target("ops-manager telemetry-summary", " --pretty"),
+            Step::LastEvents => {
+                let source = &self.report.source;
+                let events = format!(
+                    "{}/.superloop/loops/{}/events.jsonl",
+                    source.repo_path, source.loop_id
+                );
+                format!("tail -n 5 {}", quoted(&events))
+            }
+            Step::LastPass => last(&files.reconcile_telemetry_file),
+            Step::LastInvocation => last(&files.control_invocations_file),
+            Step::Heartbeat => format!("jq . {}", quoted(&files.heartbeat_state_file)),
+        }
+    }
+
+    fn target(&self, command: &str, rest: &str) -> String {
+        let source = &self.report.source;
         let (repo, loop_id) = (quoted(&source.repo_path), quoted(source.loop_id.as_str()));
-        let reconcile = format!("ops-manager reconcile --repo {repo} --loop {loop_id}");
-        let events = format!(".superloop/loops/{}/events.jsonl", source.loop_id);
-        advice
-            .replace("{reconcile}", &reconcile)
-            .replace("{replay}", &format!("{reconcile} --from-start"))
-            .replace("{events}", &quoted(&events))
-            .replace("{state}", &self.short(&files.state_file))
-            .replace("{intents}", &self.short(&files.intents_file))
-            .replace(
-                "{invocations}",
-                &self.short(&files.control_invocations_file),
-            )
-            .replace("{heartbeat}", &self.short(&files.heartbeat_state_file))
-            .replace(
-                "{reconcile_rows}",
-                &self.short(&files.reconcile_telemetry_file),
-            )
+        format!("{command} --repo {repo} --loop {loop_id}{rest}")
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -418,3 +486,6 @@ fn quoted(text: &str) -> String {
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
+
+#[cfg(test)]
+mod tests;

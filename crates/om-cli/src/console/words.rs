@@ -9,95 +9,140 @@ pub struct Explanation {
     pub code: &'static str,
     /// What it means, as a clause.
     pub meaning: &'static str,
-    /// What to do, as a sentence; `{…}` is replaced by the page.
+    /// What to do, as a sentence.
     pub advice: &'static str,
+    /// The command for it.
+    pub command: Step,
+}
+
+/// A command that helps with a reason, filled in by the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Reconcile again.
+    Reconcile,
+    /// Replay the event log from its start.
+    Replay,
+    /// Show the last events.
+    LastEvents,
+    /// Show the last reconcile row, which has the failure's message.
+    LastPass,
+    /// Show the last control invocation.
+    LastInvocation,
+    /// Show the last heartbeat.
+    Heartbeat,
+    /// Show how the recommendation came about.
+    Summary,
+}
+
+const fn explanation(
+    code: &'static str,
+    meaning: &'static str,
+    command: Step,
+    advice: &'static str,
+) -> Explanation {
+    Explanation {
+        code,
+        meaning,
+        advice,
+        command,
+    }
 }
 
 /// Every health reason code (chapter 02 §3.8) and failure code (§2.8).
 pub const EXPLANATIONS: [Explanation; 15] = [
-    Explanation {
-        code: "divergence_detected",
-        meaning: "state and events contradict each other",
-        advice: "Do not act automatically on this loop. Take a fresh look: {reconcile}; if it \
-                 persists, compare projection and runtime in {state}.",
-    },
-    Explanation {
-        code: "control_ambiguous",
-        meaning: "the last control intent has an unknown outcome",
-        advice: "Do not repeat the intent blindly. Compare {intents} with the lifecycle above, \
-                 then reconcile: {reconcile}.",
-    },
-    Explanation {
-        code: "control_failed_command",
-        meaning: "the last control intent failed",
-        advice: "Read the command's output in the last row of {invocations}, fix the cause, \
-                 then repeat the intent.",
-    },
-    Explanation {
-        code: "ingest_stale",
-        meaning: "no new event",
-        advice: "See whether the runtime is alive (active-run.json, heartbeat) and what it did \
-                 last: tail -n 5 {events}.",
-    },
-    Explanation {
-        code: "runtime_heartbeat_stale",
-        meaning: "no sign of life from the runtime",
-        advice: "Check the machine and the runtime process; the last heartbeat is in {heartbeat}.",
-    },
-    Explanation {
-        code: "transport_unreachable",
-        meaning: "the loop cannot be observed",
-        advice: "Check that the loop's files (or its service) are there, then reconcile again: \
-                 {reconcile}. The last error is in {reconcile_rows}.",
-    },
-    Explanation {
-        code: "ordering_drift_detected",
-        meaning: "events arrive out of order",
-        advice: "The event log was cut or replaced. Check it, then replay from the start: \
-                 {replay}.",
-    },
-    Explanation {
-        code: "invalid_transport_payload",
-        meaning: "the service answers with something unusable",
-        advice: "Compare the versions of manager and service; the message is in \
-                 {reconcile_rows}.",
-    },
-    Explanation {
-        code: "projection_failed",
-        meaning: "the snapshot could not be projected",
-        advice: "The message in {reconcile_rows} names the file; no event was skipped.",
-    },
-    Explanation {
-        code: "reconcile_failed",
-        meaning: "the last pass failed",
-        advice: "Reconcile again and read its message: {reconcile}.",
-    },
-    Explanation {
-        code: "snapshot_unavailable",
-        meaning: "the loop's files cannot be read",
-        advice: "The message in {reconcile_rows} names the file.",
-    },
-    Explanation {
-        code: "events_unavailable",
-        meaning: "the event log cannot be read from the cursor on",
-        advice: "The message in {reconcile_rows} names the line. If the log was replaced on \
-                 purpose, replay it: {replay}.",
-    },
-    Explanation {
-        code: "service_request_failed",
-        meaning: "the service does not answer",
-        advice: "Check the service, or observe the loop on its own machine.",
-    },
-    Explanation {
-        code: "service_response_invalid",
-        meaning: "the service's answer has the wrong shape",
-        advice: "Compare the versions of manager and service.",
-    },
-    Explanation {
-        code: "profile_drift_detected",
-        meaning: "another threshold profile fits better",
-        advice: "Review the thresholds and pass --threshold-profile to reconcile.",
-    },
+    explanation(
+        "divergence_detected",
+        "state and events contradict each other",
+        Step::Reconcile,
+        "Do not act automatically on this loop. Take a fresh look; if it persists, compare \
+         divergence and evidence in the state with the runtime's own files.",
+    ),
+    explanation(
+        "control_ambiguous",
+        "the last control intent has an unknown outcome",
+        Step::LastInvocation,
+        "Do not repeat the intent blindly: see what was executed, compare it with the lifecycle \
+         above, and reconcile.",
+    ),
+    explanation(
+        "control_failed_command",
+        "the last control intent failed",
+        Step::LastInvocation,
+        "Read the command's output, fix the cause, then repeat the intent.",
+    ),
+    explanation(
+        "ingest_stale",
+        "no new event",
+        Step::LastEvents,
+        "See whether the runtime is alive and what it did last.",
+    ),
+    explanation(
+        "runtime_heartbeat_stale",
+        "no sign of life from the runtime",
+        Step::Heartbeat,
+        "Check the machine and the runtime process that the last heartbeat names.",
+    ),
+    explanation(
+        "transport_unreachable",
+        "the loop cannot be observed",
+        Step::LastPass,
+        "The last pass says which file or service is missing. Fix it, then reconcile.",
+    ),
+    explanation(
+        "ordering_drift_detected",
+        "events arrive out of order",
+        Step::Replay,
+        "The event log was cut or replaced. Check it, then replay it from its start.",
+    ),
+    explanation(
+        "invalid_transport_payload",
+        "the service answers with something unusable",
+        Step::LastPass,
+        "Compare the versions of manager and service.",
+    ),
+    explanation(
+        "projection_failed",
+        "the snapshot could not be projected",
+        Step::LastPass,
+        "The last pass names the file. No event was skipped.",
+    ),
+    explanation(
+        "reconcile_failed",
+        "the last pass failed",
+        Step::Reconcile,
+        "Reconcile again and read its message.",
+    ),
+    explanation(
+        "snapshot_unavailable",
+        "the loop's files cannot be read",
+        Step::LastPass,
+        "The last pass names the file.",
+    ),
+    explanation(
+        "events_unavailable",
+        "the event log cannot be read from the cursor on",
+        Step::LastPass,
+        "The last pass names the line. If the log was replaced on purpose, reconcile with \
+         --from-start.",
+    ),
+    explanation(
+        "service_request_failed",
+        "the service does not answer",
+        Step::LastPass,
+        "Check the service, or observe the loop on its own machine.",
+    ),
+    explanation(
+        "service_response_invalid",
+        "the service's answer has the wrong shape",
+        Step::LastPass,
+        "Compare the versions of manager and service.",
+    ),
+    explanation(
+        "profile_drift_detected",
+        "another threshold profile fits better",
+        Step::Summary,
+        "Review the thresholds; reconcile takes --threshold-profile.",
+    ),
 ];
 
 /// The explanation of `code`, if it has one.

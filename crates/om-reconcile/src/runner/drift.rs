@@ -19,8 +19,13 @@ pub(super) fn summarize(
     let window = inputs.settings.drift_summary_window;
     let rows = usize::try_from(window).unwrap_or(usize::MAX);
     let mut reconcile = last_rows(&inputs.paths.reconcile_rows, rows - 1)?;
-    let offset = reconcile.last().map_or(0, |row| row.offset + row.bytes.len() as u64 + 1);
-    reconcile.push(Row { bytes: json::compact(&recorded.row).into_bytes(), offset });
+    let offset = reconcile
+        .last()
+        .map_or(0, |row| row.offset + row.bytes.len() as u64 + 1);
+    reconcile.push(Row {
+        bytes: json::compact(&recorded.row).into_bytes(),
+        offset,
+    });
     let control = last_rows(&inputs.paths.control_rows, rows)?;
     let summary = telemetry::summarize(
         &SummaryInputs {
@@ -54,5 +59,11 @@ pub(super) fn evaluate(
     ledger: &mut Ledger<'_>,
 ) -> Result<DriftOutcome, PassError> {
     let previous = ledger.read(&inputs.paths.drift_state)?;
-    Ok(pass::drift(inputs, request, &plan.catalog, &previous, context)?)
+    Ok(pass::drift(
+        inputs,
+        request,
+        &plan.catalog,
+        &previous,
+        context,
+    )?)
 }

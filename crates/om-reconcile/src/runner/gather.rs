@@ -39,7 +39,11 @@ pub(super) async fn gather<T: Observe>(
         sequence: reader.document(&paths.sequence_state)?,
         heartbeat: reader.document(&paths.heartbeat_state)?,
         last_intent: last_row(&paths.intents)?.map(|row| row.bytes),
-        cursor_offset: if plan.settings.from_start { 0 } else { offset(&cursor, &paths.cursor) },
+        cursor_offset: if plan.settings.from_start {
+            0
+        } else {
+            offset(&cursor, &paths.cursor)
+        },
     };
     let ingest = observe(plan, transport, cursor, now).await;
     let inputs = PassInputs {
@@ -50,7 +54,10 @@ pub(super) async fn gather<T: Observe>(
         prior,
         ingest,
     };
-    Ok(Gathered { inputs, read: reader.read })
+    Ok(Gathered {
+        inputs,
+        read: reader.read,
+    })
 }
 
 /// The offset for the record; an unusable cursor counts as 0 here.
@@ -68,7 +75,11 @@ async fn observe<T: Observe>(
     let trace_id = Some(plan.trace_id.clone());
     let from_start = plan.settings.from_start;
     let request = SnapshotRequest {
-        context: SnapshotContext { now, trace_id: trace_id.clone(), run_id: None },
+        context: SnapshotContext {
+            now,
+            trace_id: trace_id.clone(),
+            run_id: None,
+        },
         known: cursor::known_position(&cursor),
     };
     let snapshot = transport.snapshot(&request).await;
@@ -77,14 +88,30 @@ async fn observe<T: Observe>(
     let start = if from_start {
         PollStart::Beginning
     } else {
-        PollStart::Cursor { artifact: cursor, path: plan.paths.cursor.clone() }
+        PollStart::Cursor {
+            artifact: cursor,
+            path: plan.paths.cursor.clone(),
+        }
     };
-    let request = EventsRequest { now, trace_id, start, max_events: plan.settings.max_events };
+    let request = EventsRequest {
+        now,
+        trace_id,
+        start,
+        max_events: plan.settings.max_events,
+    };
     let events = transport.events(&request).await;
     let ObservedEvents { batch, cursor } = events.map_err(|failed| {
-        failure(FailureCode::EventsUnavailable, &failed.error, failed.events_ingested)
+        failure(
+            FailureCode::EventsUnavailable,
+            &failed.error,
+            failed.events_ingested,
+        )
     })?;
-    Ok(Observation { snapshot, batch, cursor })
+    Ok(Observation {
+        snapshot,
+        batch,
+        cursor,
+    })
 }
 
 /// The message as a stage of its own would have printed it.
@@ -106,7 +133,8 @@ struct Reader {
 impl Reader {
     fn document(&mut self, path: &Path) -> Result<Artifact, ReadError> {
         let bytes = read_bytes(path)?;
-        self.read.push((path.to_owned(), Expect::found(bytes.as_deref())));
+        self.read
+            .push((path.to_owned(), Expect::found(bytes.as_deref())));
         Ok(bytes.map_or(Artifact::Absent, |bytes| Artifact::parse(&bytes)))
     }
 }

@@ -22,17 +22,36 @@ pub(super) fn health(
     let mut arguments: Vec<String> = Vec::new();
     let mut push = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     push("--state-file", paths.state.display().to_string());
-    push("--heartbeat-state-file", paths.heartbeat_state.display().to_string());
-    push("--sequence-state-file", paths.sequence_state.display().to_string());
-    push("--transport-health-file", paths.transport_health.display().to_string());
+    push(
+        "--heartbeat-state-file",
+        paths.heartbeat_state.display().to_string(),
+    );
+    push(
+        "--sequence-state-file",
+        paths.sequence_state.display().to_string(),
+    );
+    push(
+        "--transport-health-file",
+        paths.transport_health.display().to_string(),
+    );
     push("--intents-file", paths.intents.display().to_string());
     push("--trace-id", context.trace_id.to_string());
     push("--transport", settings.transport.as_str().to_owned());
-    push("--threshold-profile", settings.thresholds.profile.clone().unwrap_or_default());
+    push(
+        "--threshold-profile",
+        settings.thresholds.profile.clone().unwrap_or_default(),
+    );
     let code = observed.failure_code();
-    let status = if code.is_none() { IngestStatus::Success } else { IngestStatus::Failed };
+    let status = if code.is_none() {
+        IngestStatus::Success
+    } else {
+        IngestStatus::Failed
+    };
     push("--ingest-status", status.as_str().to_owned());
-    push("--failure-code", code.map_or(String::new(), |code| code.as_str().to_owned()));
+    push(
+        "--failure-code",
+        code.map_or(String::new(), |code| code.as_str().to_owned()),
+    );
     for threshold in Threshold::ALL {
         let flag = format!("--{}", threshold.flag());
         push(&flag, threshold.of(&settings.thresholds).to_string());
@@ -87,11 +106,26 @@ pub(super) fn profile_drift(
     push("--recommended-profile", request.recommended.clone());
     push("--thresholds-file", plan.catalog_file.clone());
     push("--recommendation-confidence", request.confidence.clone());
-    push("--min-confidence", settings.drift_min_confidence.as_str().to_owned());
-    push("--required-streak", settings.drift_required_streak.to_string());
-    push("--summary-window", settings.drift_summary_window.to_string());
-    push("--drift-state-file", inputs.paths.drift_state.display().to_string());
-    push("--drift-history-file", inputs.paths.drift_history.display().to_string());
+    push(
+        "--min-confidence",
+        settings.drift_min_confidence.as_str().to_owned(),
+    );
+    push(
+        "--required-streak",
+        settings.drift_required_streak.to_string(),
+    );
+    push(
+        "--summary-window",
+        settings.drift_summary_window.to_string(),
+    );
+    push(
+        "--drift-state-file",
+        inputs.paths.drift_state.display().to_string(),
+    );
+    push(
+        "--drift-history-file",
+        inputs.paths.drift_history.display().to_string(),
+    );
     if !request.rationale.is_empty() {
         push("--rationale", request.rationale.clone());
     }
@@ -123,14 +157,21 @@ pub(super) fn alert_dispatch(
     if let Some(file) = &plan.alerts.config_file {
         arguments.extend(["--alert-config-file".to_owned(), file.clone()]);
     }
-    let merged = RunOptions { streams: Streams::Merged, ..RunOptions::default() };
+    let merged = RunOptions {
+        streams: Streams::Merged,
+        ..RunOptions::default()
+    };
     let output = hook.run(&arguments, &merged);
     if output.success() {
         return None;
     }
     let said = [output.stdout.as_slice(), &output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    Some(pass::alert_failure_row(&inputs.source.loop_id, context, &said))
+    Some(pass::alert_failure_row(
+        &inputs.source.loop_id,
+        context,
+        &said,
+    ))
 }
 
 /// The one document that a stage must print.
@@ -146,5 +187,8 @@ fn document(hook: &Hook, output: &StageOutput) -> Result<Value, PassError> {
 }
 
 fn output_error(hook: &Hook, message: &str) -> PassError {
-    PassError::HookOutput { variable: hook.variable().to_owned(), message: message.to_owned() }
+    PassError::HookOutput {
+        variable: hook.variable().to_owned(),
+        message: message.to_owned(),
+    }
 }

@@ -148,7 +148,11 @@ async fn attempt_pass<T: Observe>(
     clock: &impl Fn() -> Timestamp,
 ) -> Result<PassOutcome, PassError> {
     let Gathered { inputs, read } = gather::gather(plan, transport, clock()).await?;
-    let context = PassContext { started_at, now: clock(), trace_id: plan.trace_id.clone() };
+    let context = PassContext {
+        started_at,
+        now: clock(),
+        trace_id: plan.trace_id.clone(),
+    };
     let mut ledger = Ledger { scope, read };
     let closed = evaluate(plan, &inputs, &context, &mut ledger)?;
     ledger.commit(closed.commit)?;
@@ -156,7 +160,10 @@ async fn attempt_pass<T: Observe>(
         let row = Commit::new().row(&plan.paths.alert_rows, json::compact(&row));
         ledger.commit(row)?;
     }
-    Ok(PassOutcome { document: closed.stdout, success: closed.success })
+    Ok(PassOutcome {
+        document: closed.stdout,
+        success: closed.success,
+    })
 }
 
 /// Steps 3 to 12; commits only where a hook needs the files.
@@ -182,7 +189,10 @@ fn evaluate(
             hooks::telemetry_summary(hook, inputs)?
         }
     };
-    let outcome = match (&plan.hooks.profile_drift, pass::drift_request(&recorded, summary.as_ref())) {
+    let outcome = match (
+        &plan.hooks.profile_drift,
+        pass::drift_request(&recorded, summary.as_ref()),
+    ) {
         (_, Err(abort)) => Err(abort.into()),
         (None, Ok(request)) => drift::evaluate(plan, inputs, &request, context, ledger),
         (Some(hook), Ok(request)) => {
@@ -191,7 +201,13 @@ fn evaluate(
         }
     };
     match outcome {
-        Ok(outcome) => Ok(pass::close(inputs, recorded, summary.as_ref(), outcome, context)),
+        Ok(outcome) => Ok(pass::close(
+            inputs,
+            recorded,
+            summary.as_ref(),
+            outcome,
+            context,
+        )),
         Err(error) => {
             // What the pass found out so far is kept (decision D7).
             ledger.commit(recorded.commit)?;
@@ -212,7 +228,8 @@ impl Ledger<'_> {
     /// Reads a document that this pass is about to replace.
     fn read(&mut self, path: &Path) -> Result<Artifact, ReadError> {
         let bytes = read_bytes(path)?;
-        self.read.push((path.to_owned(), Expect::found(bytes.as_deref())));
+        self.read
+            .push((path.to_owned(), Expect::found(bytes.as_deref())));
         Ok(bytes.map_or(Artifact::Absent, |bytes| Artifact::parse(&bytes)))
     }
 

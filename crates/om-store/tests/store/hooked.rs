@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 /// What becomes of one changing operation.
 #[derive(Clone, Copy, Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It happens.
     Go,
     /// The process is killed before it.
@@ -29,23 +29,30 @@ pub enum Fate {
 type Decide = dyn Fn(usize) -> Fate + Send + Sync;
 
 /// Counts changing operations and asks what becomes of each.
-pub struct Hooked {
+pub(crate) struct Hooked {
     decide: Box<Decide>,
     count: AtomicUsize,
 }
 
 impl Hooked {
-    pub fn new(decide: impl Fn(usize) -> Fate + Send + Sync + 'static) -> Self {
-        Self { decide: Box::new(decide), count: AtomicUsize::new(0) }
+    pub(crate) fn new(decide: impl Fn(usize) -> Fate + Send + Sync + 'static) -> Self {
+        Self {
+            decide: Box::new(decide),
+            count: AtomicUsize::new(0),
+        }
     }
 
     /// Changing operations so far.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
     /// Runs one changing operation; `half` does the first half of it.
-    fn step<T>(&self, half: impl FnOnce() -> io::Result<()>, whole: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn step<T>(
+        &self,
+        half: impl FnOnce() -> io::Result<()>,
+        whole: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let position = self.count.fetch_add(1, Ordering::SeqCst);
         match (self.decide)(position) {
             Fate::Go => whole(),
@@ -114,7 +121,10 @@ impl Disk for Hooked {
     }
 
     fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-        self.step(|| RealDisk.create(path, half_of(bytes), mode), || RealDisk.create(path, bytes, mode))
+        self.step(
+            || RealDisk.create(path, half_of(bytes), mode),
+            || RealDisk.create(path, bytes, mode),
+        )
     }
 
     fn append(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<u64> {

@@ -24,32 +24,54 @@ fn child_of_the_kill_tests() {
     };
     let mut parts = task.splitn(4, '|');
     let mut next = || parts.next().expect("a part").to_owned();
-    let (shape, at, half) = (next(), next().parse::<usize>().expect("a number"), next() == "half");
+    let (shape, at, half) = (
+        next(),
+        next().parse::<usize>().expect("a number"),
+        next() == "half",
+    );
     let ops = next();
     let fatal = if half { Fate::DieHalfway } else { Fate::Die };
-    let disk: Arc<dyn Disk> = Arc::new(Hooked::new(move |position| if position == at { fatal } else { Fate::Go }));
-    Shape::named(&shape).run(Path::new(&ops), &disk).expect("committed");
+    let disk: Arc<dyn Disk> = Arc::new(Hooked::new(
+        move |position| if position == at { fatal } else { Fate::Go },
+    ));
+    Shape::named(&shape)
+        .run(Path::new(&ops), &disk)
+        .expect("committed");
 }
 
 /// Runs `shape` in a child that dies at operation `at`; whether it did.
 fn dies(shape: Shape, ops: &Path, at: usize, half: bool) -> bool {
     let half = if half { "half" } else { "whole" };
     let status = Command::new(std::env::current_exe().expect("own path"))
-        .args(["--exact", "kills::child_of_the_kill_tests", "--test-threads=1"])
-        .env(CHILD, format!("{}|{at}|{half}|{}", shape.name(), ops.display()))
+        .args([
+            "--exact",
+            "kills::child_of_the_kill_tests",
+            "--test-threads=1",
+        ])
+        .env(
+            CHILD,
+            format!("{}|{at}|{half}|{}", shape.name(), ops.display()),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .expect("started");
-    assert!(status.success() || status.signal() == Some(9), "{shape:?} at {at}: {status}");
+    assert!(
+        status.success() || status.signal() == Some(9),
+        "{shape:?} at {at}: {status}"
+    );
     !status.success()
 }
 
 type Trees = Vec<Vec<(std::path::PathBuf, String)>>;
 
 fn trees(shape: Shape, ops: &Path) -> Trees {
-    shape.scopes().iter().map(|name| tree(&ops.join(name))).collect()
+    shape
+        .scopes()
+        .iter()
+        .map(|name| tree(&ops.join(name)))
+        .collect()
 }
 
 /// The trees before and after an undisturbed run.
@@ -79,8 +101,13 @@ fn killed_at_every_operation(shape: Shape, half: bool) {
             assert_swept(&dir);
             let found = tree(&dir);
             let whole = found == before[position] || found == after[position];
-            assert!(whole, "{shape:?} killed at {at}, half {half}: {name} is {found:#?}");
-            scope.commit(Commit::new().document(dir.join("a.json"), "later")).expect("committed");
+            assert!(
+                whole,
+                "{shape:?} killed at {at}, half {half}: {name} is {found:#?}"
+            );
+            scope
+                .commit(Commit::new().document(dir.join("a.json"), "later"))
+                .expect("committed");
             assert_eq!(fs::read(dir.join("a.json")).expect("readable"), b"later");
         }
         if !died {

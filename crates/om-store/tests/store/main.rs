@@ -2,4 +2,8 @@
 
 mod hooked;
 mod kills;
+mod model;
+mod power;
+mod random;
 mod shapes;
+mod simulated;

@@ -9,7 +9,7 @@ use om_store::{Commit, DocumentOptions, Scope, commit_group};
 
 /// A commit and what was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Documents, one of them new, in a folder that does not exist yet.
     Documents,
     /// Rows for two journals, one of them new.
@@ -29,7 +29,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Documents,
         Self::Rows,
         Self::Mixed,
@@ -40,26 +40,33 @@ impl Shape {
         Self::First,
     ];
 
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!("{self:?}")
     }
 
-    pub fn named(name: &str) -> Self {
-        Self::ALL.into_iter().find(|shape| shape.name() == name).expect("a shape")
+    pub(crate) fn named(name: &str) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|shape| shape.name() == name)
+            .expect("a shape")
     }
 
     /// Scopes that the commit is about, below the folder of all scopes.
-    pub fn scopes(self) -> &'static [&'static str] {
-        if self == Self::Group { &["one", "two"] } else { &["one"] }
+    pub(crate) fn scopes(self) -> &'static [&'static str] {
+        if self == Self::Group {
+            &["one", "two"]
+        } else {
+            &["one"]
+        }
     }
 
     /// From this many bytes on a checkpoint is made.
-    pub fn checkpoint_bytes(self) -> u64 {
+    pub(crate) fn checkpoint_bytes(self) -> u64 {
         if self == Self::Checkpoint { 1 } else { 1 << 20 }
     }
 
     /// What is there before.
-    pub fn prepare(self, ops: &Path) {
+    pub(crate) fn prepare(self, ops: &Path) {
         for name in self.scopes() {
             let dir = ops.join(name);
             fs::create_dir_all(&dir).expect("made");
@@ -74,8 +81,13 @@ impl Shape {
                 fs::write(dir.join(file), content).expect("written");
             }
             if self != Self::First {
-                let earlier = Commit::new().document(dir.join("b.json"), "b before").row(dir.join("rows.jsonl"), "early");
-                Scope::open(dir).expect("opened").commit(earlier).expect("committed");
+                let earlier = Commit::new()
+                    .document(dir.join("b.json"), "b before")
+                    .row(dir.join("rows.jsonl"), "early");
+                Scope::open(dir)
+                    .expect("opened")
+                    .commit(earlier)
+                    .expect("committed");
             }
         }
         if self == Self::TornTail {
@@ -87,13 +99,19 @@ impl Shape {
     }
 
     /// The commit of one scope.
-    pub fn commit(self, dir: &Path) -> Commit {
+    pub(crate) fn commit(self, dir: &Path) -> Commit {
         let rows = |commit: Commit| {
             let journal = dir.join("rows.jsonl");
-            commit.row(&journal, "r1").row(dir.join("new/rows.jsonl"), "n1").row(&journal, "r2")
+            commit
+                .row(&journal, "r1")
+                .row(dir.join("new/rows.jsonl"), "n1")
+                .row(&journal, "r2")
         };
         let documents = |commit: Commit| {
-            let last = DocumentOptions { last: true, ..DocumentOptions::default() };
+            let last = DocumentOptions {
+                last: true,
+                ..DocumentOptions::default()
+            };
             commit
                 .document_with(dir.join("state.json"), "state after", last)
                 .document(dir.join("a.json"), "a after")
@@ -107,26 +125,33 @@ impl Shape {
                 .rename(dir.join("moved.json"), dir.join("target.json"))
                 .removal(dir.join("gone.json"))
                 .removal(dir.join("never-there.json")),
-            Self::Mixed | Self::Group | Self::Checkpoint | Self::First => documents(rows(Commit::new())),
+            Self::Mixed | Self::Group | Self::Checkpoint | Self::First => {
+                documents(rows(Commit::new()))
+            }
         }
     }
 
     /// Runs it on `disk`.
-    pub fn run(self, ops: &Path, disk: &Arc<dyn Disk>) -> Result<(), om_store::CommitError> {
-        let open = |name: &str| Scope::open_on(ops.join(name), Arc::clone(disk), self.checkpoint_bytes());
+    pub(crate) fn run(self, ops: &Path, disk: &Arc<dyn Disk>) -> Result<(), om_store::CommitError> {
+        let open =
+            |name: &str| Scope::open_on(ops.join(name), Arc::clone(disk), self.checkpoint_bytes());
         if self != Self::Group {
-            return open("one")?.commit(self.commit(&ops.join("one"))).map(|_| ());
+            return open("one")?
+                .commit(self.commit(&ops.join("one")))
+                .map(|_| ());
         }
         let mut members = Vec::new();
         for name in self.scopes() {
             members.push((open(name)?, self.commit(&ops.join(name))));
         }
-        commit_group(&open("fleet")?, members).into_iter().try_for_each(|result| result.map(|_| ()))
+        commit_group(&open("fleet")?, members)
+            .into_iter()
+            .try_for_each(|result| result.map(|_| ()))
     }
 }
 
 /// Every file of a scope that is not the store's own, with its content.
-pub fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
+pub(crate) fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -148,9 +173,17 @@ pub fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// No temporaries are left, here or beside the documents.
-pub fn assert_swept(dir: &Path) {
+pub(crate) fn assert_swept(dir: &Path) {
     for entry in fs::read_dir(dir.join(".store")).expect("readable") {
-        let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
-        assert!(!name.starts_with("tmp-"), "{name} was left in {}", dir.display());
+        let name = entry
+            .expect("readable")
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        assert!(
+            !name.starts_with("tmp-"),
+            "{name} was left in {}",
+            dir.display()
+        );
     }
 }

@@ -5,9 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use om_model::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::scrub::scrub;
 
 /// Variables that would change what a command does.
 const CLEARED: [&str; 14] = [
@@ -223,7 +227,41 @@ impl Repo {
         command
     }
 
-    /// Runs a pass as of the recorded data, so that ages do not matter.
+    /// A document with what differs from run to run replaced by constants.
+    pub(crate) fn scrub(&self, document: &Value) -> Value {
+        scrub(document, &self.path())
+    }
+
+    /// The one row of a journal.
+    pub(crate) fn only_row(&self, file: &str) -> Value {
+        let mut rows = self.rows(file);
+        assert_eq!(rows.len(), 1, "{file}: {rows:?}");
+        rows.remove(0)
+    }
+
+    /// The last row of a journal.
+    pub(crate) fn last_row(&self, file: &str) -> Value {
+        self.rows(file)
+            .pop()
+            .unwrap_or_else(|| panic!("{file} has a row"))
+    }
+
+    /// The path of a manager file, as reported in documents.
+    pub(crate) fn shown(&self, file: &str) -> String {
+        self.manager(file).display().to_string()
+    }
+
+    /// Writes a file of the runtime's folder of the loop.
+    pub(crate) fn put_runtime(&self, file: &str, content: &str) {
+        fs::write(self.runtime_dir().join(file), content).expect("runtime file is written");
+    }
+
+    /// Writes a file of `.superloop/`, one for the whole repository.
+    pub(crate) fn put_superloop(&self, file: &str, content: &str) {
+        fs::write(self.path().join(".superloop").join(file), content).expect("file is written");
+    }
+
+    /// Runs one supervision pass.
     pub(crate) fn reconcile(&self, arguments: &[&str]) -> Run {
         self.run("ops-manager-reconcile", arguments)
     }
@@ -231,6 +269,29 @@ impl Repo {
     pub(crate) fn status(&self, arguments: &[&str]) -> Run {
         self.run("ops-manager-status", arguments)
     }
+}
+
+/// The wall clock moved back by some seconds, as artifacts write it.
+pub(crate) fn ago(seconds: i64) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
+    let now = i64::try_from(now).expect("a time of this millennium");
+    Timestamp::from_epoch_seconds(now - seconds).to_string()
+}
+
+/// A loop that runs well: it has just started its first iteration.
+pub(crate) fn healthy() -> Repo {
+    let repo = Repo::with_events(&[
+        &event("loop_start", &ago(0)),
+        &event("iteration_start", &ago(0)),
+    ]);
+    repo.put_superloop(
+        "state.json",
+        r#"{"active":true,"loop_index":0,"iteration":1,"current_loop_id":"l"}"#,
+    );
+    repo
 }
 
 pub(crate) fn finished(output: Output) -> Run {
