@@ -24,6 +24,7 @@ use om_model::observation::{EventBatch, TelemetryCategory};
 use om_model::state::{AlertStageFailureRow, FailureCode};
 use om_model::thresholds::HealthThresholds;
 use om_model::{Artifact, LoopId, Timestamp, TraceId};
+use om_stage::{FAILURE_TAIL_LINES, last_lines};
 use serde_json::Value;
 
 #[doc(no_inline)]
@@ -166,27 +167,12 @@ pub struct PassInputs {
     pub ingest: Result<Observation, IngestFailure>,
 }
 
-/// Lines of diagnostics that a row keeps.
-const EXCERPT_LINES: usize = 40;
-
-/// The last 40 lines of `diagnostics`, without carriage returns at their
-/// ends and without newlines at the very end.
-pub fn excerpt(diagnostics: &str) -> String {
-    let lines: Vec<&str> = diagnostics.split_terminator('\n').collect();
-    let kept = &lines[lines.len().saturating_sub(EXCERPT_LINES)..];
-    let bare: Vec<&str> = kept
-        .iter()
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .collect();
-    bare.join("\n").trim_end_matches('\n').to_owned()
-}
-
 /// The row for an alert dispatch stage that exited non-zero after printing
 /// `output` (chapter 02 §2.6.7). It goes to [`PassPaths::alert_rows`].
 pub fn alert_failure_row(
     loop_id: &LoopId,
     context: &PassContext,
-    output: &str,
+    output: &[u8],
 ) -> AlertStageFailureRow {
     AlertStageFailureRow {
         timestamp: context.now,
@@ -195,6 +181,6 @@ pub fn alert_failure_row(
         category: TelemetryCategory::AlertDispatch,
         status: "failed_command".to_owned(),
         reason_code: "alert_dispatch_failed".to_owned(),
-        message: Some(excerpt(output)).filter(|message| !message.is_empty()),
+        message: Some(last_lines(output, FAILURE_TAIL_LINES)).filter(|message| !message.is_empty()),
     }
 }

@@ -8,10 +8,11 @@ use om_model::health::IngestStatus;
 use om_model::json::{self, Lookup};
 use om_model::observation::{HeartbeatThresholds, SequenceDocument, SequenceFold, TransportHealth};
 use om_model::state::FailureCode;
+use om_stage::{FAILURE_TAIL_LINES, last_lines};
 use serde_json::Value;
 
 use super::writes::PassWrites;
-use super::{Commit, HardAbort, Observation, PassContext, PassInputs, excerpt};
+use super::{Commit, HardAbort, Observation, PassContext, PassInputs};
 use crate::health::{self, HealthInputs, HealthOutcome, HeartbeatFreshness};
 use crate::heartbeat::{self, HeartbeatInputs, HeartbeatObservation};
 use crate::projection::{self, ProjectionInputs};
@@ -128,6 +129,10 @@ pub fn health(
     Ok(json::to_value(&document))
 }
 
+fn tail(diagnostics: &str) -> String {
+    last_lines(diagnostics.as_bytes(), FAILURE_TAIL_LINES)
+}
+
 /// Step 3. A failure's message is what the stage's command would print.
 fn project<'a>(
     inputs: &'a PassInputs,
@@ -135,7 +140,7 @@ fn project<'a>(
 ) -> Result<(&'a Observation, Value), Failure> {
     let observation = inputs.ingest.as_ref().map_err(|failure| Failure {
         code: failure.code,
-        message: excerpt(&failure.message),
+        message: tail(&failure.message),
     })?;
     let evidence = |name: &str| inputs.evidence_dir.join(name).display().to_string();
     let projection = projection::evaluate(
@@ -155,7 +160,7 @@ fn project<'a>(
         Ok(projection) => Ok((observation, json::to_value(&projection))),
         Err(error) => Err(Failure {
             code: FailureCode::ProjectionFailed,
-            message: excerpt(&format!("error: {error}")),
+            message: tail(&format!("error: {error}")),
         }),
     }
 }

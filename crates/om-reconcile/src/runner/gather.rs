@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use om_model::state::FailureCode;
 use om_model::{Artifact, Timestamp};
-use om_stage::{FAILURE_TAIL_LINES, last_lines};
 use om_store::{Expect, ReadError, last_row, read_bytes};
 use om_transport::cursor;
 use om_transport::{
@@ -30,7 +29,6 @@ pub(super) async fn gather<T: Observe>(
     let paths = &plan.paths;
     let mut reader = Reader::default();
     let health = reader.document(&paths.health)?;
-    // With --from-start a broken cursor is replaced unread (decision D24).
     let cursor = reader.document(&paths.cursor)?;
     let prior = Prior {
         health,
@@ -39,11 +37,7 @@ pub(super) async fn gather<T: Observe>(
         sequence: reader.document(&paths.sequence_state)?,
         heartbeat: reader.document(&paths.heartbeat_state)?,
         last_intent: last_row(&paths.intents)?.map(|row| row.bytes),
-        cursor_offset: if plan.settings.from_start {
-            0
-        } else {
-            offset(&cursor, &paths.cursor)
-        },
+        cursor_offset: offset(&cursor, &paths.cursor),
     };
     let ingest = observe(plan, transport, cursor, now).await;
     let inputs = PassInputs {
@@ -116,10 +110,9 @@ async fn observe<T: Observe>(
 
 /// The message as a stage of its own would have printed it.
 fn failure(code: FailureCode, error: &ObserveError, events_ingested: u64) -> IngestFailure {
-    let text = format!("error: {error}");
     IngestFailure {
         code,
-        message: last_lines(text.as_bytes(), FAILURE_TAIL_LINES),
+        message: format!("error: {error}"),
         events_ingested,
     }
 }

@@ -166,7 +166,6 @@ pub(super) fn alert_dispatch(
         return None;
     }
     let said = [output.stdout.as_slice(), &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
     Some(pass::alert_failure_row(
         &inputs.source.loop_id,
         context,

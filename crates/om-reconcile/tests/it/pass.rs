@@ -6,7 +6,7 @@ use om_model::json;
 use om_reconcile::drift::DriftError;
 use om_reconcile::pass::{
     Closed, Commit, DriftOutcome, DriftRequest, HardAbort, PassInputs, alert_failure_row, close,
-    drift, drift_request, excerpt, health, observe, record,
+    drift, drift_request, health, observe, record,
 };
 use serde_json::{Value, json};
 
@@ -424,23 +424,9 @@ fn drift_that_becomes_active_is_escalated_in_the_same_commit() {
 }
 
 #[test]
-fn an_excerpt_is_the_last_forty_lines_without_their_line_ends() {
-    assert_eq!(excerpt("a\r\nb\r\n\r\n"), "a\nb");
-    assert_eq!(excerpt(""), "");
-    assert_eq!(excerpt("\n\n"), "");
-    let many = (0..50)
-        .map(|n| format!("line {n}\r\n"))
-        .collect::<Vec<_>>()
-        .concat();
-    let kept = excerpt(&many);
-    assert_eq!(kept.lines().count(), 40);
-    assert!(kept.starts_with("line 10\n") && kept.ends_with("line 49"));
-}
-
-#[test]
 fn the_row_of_a_failed_alert_stage() {
-    let row = alert_failure_row(&loop_id(), &context(), "error: no sink\r\n");
+    let row = alert_failure_row(&loop_id(), &context(), b"error: no sink\r\n");
     insta::assert_snapshot!(json::pretty(&row));
-    let silent = alert_failure_row(&loop_id(), &context(), "\n");
+    let silent = alert_failure_row(&loop_id(), &context(), b"\n");
     assert_eq!(silent.message, None);
 }
