@@ -6,10 +6,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use clap::builder::ValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ParseErrorKind};
 use clap::{ArgAction, Args, Command};
 use om_model::json;
 use om_model::{LoopId, TraceId};
@@ -70,9 +71,9 @@ pub fn parse<A: Args>(
 /// Help and version are answers; everything else is the contract's message.
 pub fn refused<A>(error: &clap::Error, command: &mut Command) -> Result<Parsed<A>, CliError> {
     match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ParseErrorKind::DisplayHelp
+        | ParseErrorKind::DisplayVersion
+        | ParseErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Ok(Parsed::Print(error.render().to_string()))
         }
         _ => {
@@ -112,21 +113,23 @@ fn message_of(error: &clap::Error) -> String {
     let argument = context(ContextKind::InvalidArg).unwrap_or_default();
     let flag = argument.split_whitespace().next().unwrap_or_default();
     match error.kind() {
-        ErrorKind::UnknownArgument => format!("unknown argument: {argument}"),
-        ErrorKind::InvalidSubcommand => {
+        ParseErrorKind::UnknownArgument => format!("unknown argument: {argument}"),
+        ParseErrorKind::InvalidSubcommand => {
             format!(
                 "unknown command: {}",
                 context(ContextKind::InvalidSubcommand).unwrap_or_default()
             )
         }
-        ErrorKind::TooManyValues => {
+        ParseErrorKind::TooManyValues => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             format!("unknown argument: {flag}={value}")
         }
-        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+        ParseErrorKind::InvalidValue
+        | ParseErrorKind::TooFewValues
+        | ParseErrorKind::WrongNumberOfValues => {
             format!("{flag} requires a value")
         }
-        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
+        ParseErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
         _ => error
             .to_string()
             .trim_start_matches("error: ")
@@ -198,12 +201,16 @@ impl Target {
 /// cleaned lexically, symlinks kept. It must be a directory.
 pub fn resolve_repo(repo: &str) -> Result<PathBuf, CliError> {
     let refuse = |cause: &str| CliError::new(format!("--repo {repo}: {cause}"));
-    let base = working_directory().map_err(|error| refuse(&error.to_string()))?;
-    let path = clean(&base.join(repo));
+    let path = if Path::new(repo).is_absolute() {
+        clean(Path::new(repo))
+    } else {
+        let base = working_directory().map_err(|error| refuse(&error.to_string()))?;
+        clean(&base.join(repo))
+    };
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(refuse("Not a directory")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Ok(_) => return Err(refuse("No such file or directory (it is not a directory)")),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Err(refuse("No such file or directory"));
         }
         Err(error) => return Err(refuse(&error.to_string())),

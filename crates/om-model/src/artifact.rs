@@ -23,10 +23,13 @@ pub enum Artifact {
 impl Artifact {
     /// Parses the content of an existing file.
     pub fn parse(bytes: &[u8]) -> Self {
-        match json::parse(bytes) {
-            Ok(value) => Self::Document(value),
-            Err(error) => Self::Broken(error),
-        }
+        json::parse(bytes).map_or_else(Self::Broken, Self::Document)
+    }
+
+    /// [`Artifact::parse`] for a file of the runtime, which may be nested a
+    /// little less deep than what is made of it.
+    pub fn parse_runtime(bytes: &[u8]) -> Self {
+        json::parse_runtime(bytes).map_or_else(Self::Broken, Self::Document)
     }
 
     /// The document, if there is one.

@@ -14,6 +14,16 @@ use serde_json::{Map, Number, Value};
 /// Greatest integer that is read; larger ones saturate (common rules).
 pub const MAX_INTEGER: u64 = i64::MAX as u64;
 
+/// Deepest nesting of a document that is read.
+///
+/// Far beyond what any of the tools around us writes, and shallow enough for
+/// a recursive parser on a thread's stack.
+pub const MAX_NESTING: usize = 384;
+
+/// Deepest nesting of a runtime's record. Its envelope and the state around
+/// that are a few levels deeper and must be readable again.
+pub const MAX_RUNTIME_NESTING: usize = 256;
+
 /// Why bytes are not one JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -39,8 +49,25 @@ pub enum ParseError {
 /// the position of the first; numbers are normalised (whole values lose their
 /// fraction, integers stay exact at any size).
 pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
+    parse_within(bytes, MAX_NESTING)
+}
+
+/// [`parse`] for what a runtime wrote: at most [`MAX_RUNTIME_NESTING`] levels.
+pub fn parse_runtime(bytes: &[u8]) -> Result<Value, ParseError> {
+    parse_within(bytes, MAX_RUNTIME_NESTING)
+}
+
+fn parse_within(bytes: &[u8], deepest: usize) -> Result<Value, ParseError> {
     let text = decode(bytes);
-    let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    if nesting(text.as_bytes()) > deepest {
+        return Err(ParseError::Malformed(format!(
+            "nested deeper than {deepest} levels"
+        )));
+    }
+    let mut parser = serde_json::Deserializer::from_str(&text);
+    // The depth has just been checked.
+    parser.disable_recursion_limit();
+    let mut documents = parser.into_iter::<Value>();
     let mut value = match documents.next() {
         None => return Err(ParseError::Blank),
         Some(Err(error)) => return Err(ParseError::Malformed(error.to_string())),
@@ -57,6 +84,28 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
 /// `bytes` as text, invalid sequences replaced by U+FFFD.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+/// How deep brackets nest, those inside texts not counted.
+fn nesting(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let mut bytes = text.iter();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => {
+                bytes.next();
+            }
+            b'[' | b'{' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// What follows a complete document: a second one, or garbage.
@@ -383,6 +432,19 @@ mod tests {
                 "{malformed:?}: {error:?}"
             );
         }
+    }
+
+    #[test]
+    fn nesting_has_a_limit_that_no_stack_feels() {
+        let nested =
+            |depth: usize| format!("{}\"[{{\\\"\"{}", "[".repeat(depth), "]".repeat(depth));
+        let deepest = parse(nested(MAX_NESTING).as_bytes()).expect("is read");
+        assert_eq!(compact(&deepest), nested(MAX_NESTING));
+        let error = parse(nested(MAX_NESTING + 1).as_bytes()).expect_err("is refused");
+        assert_eq!(error.to_string(), "nested deeper than 384 levels");
+        assert!(parse_runtime(nested(MAX_RUNTIME_NESTING).as_bytes()).is_ok());
+        assert!(parse_runtime(nested(MAX_RUNTIME_NESTING + 1).as_bytes()).is_err());
+        assert!(parse("[".repeat(1_000_000).as_bytes()).is_err());
     }
 
     #[test]

@@ -13,7 +13,9 @@
 //! | [`thresholds`], [`health`], [`drift`] | profiles, health, telemetry summary, drift | 02 §3–§6 |
 //! | [`status`] | the operator's report on one loop | 03 §3.5 |
 
+pub mod alerts;
 pub mod artifact;
+pub mod control;
 pub mod drift;
 pub mod envelope;
 pub mod health;

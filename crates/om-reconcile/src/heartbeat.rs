@@ -37,7 +37,7 @@ pub struct HeartbeatObservation {
 
 /// The heartbeat is not an object; the pass cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid heartbeat in the snapshot: {0}")]
+#[error("invalid heartbeat in the snapshot (heartbeat.v1.json): {0}")]
 pub struct HeartbeatError(#[source] pub WrongType);
 
 /// Observes the heartbeat; `None` if there is none.

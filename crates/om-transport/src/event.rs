@@ -121,7 +121,7 @@ struct Record {
 
 impl Record {
     fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let raw = match json::parse(line) {
+        let raw = match json::parse_runtime(line) {
             Ok(value) => value,
             Err(ParseError::Blank) => return Err(LineError::MissingName),
             Err(error) => return Err(LineError::Malformed(error.to_string())),

@@ -64,7 +64,7 @@ fn read_once(path: &Path) -> Result<Reading, ObserveError> {
         .and_then(|metadata| file.read_to_end(&mut bytes).map(|_| metadata.mtime()))
         .map_err(|cause| unreadable(path, cause))?;
     Ok(Reading {
-        artifact: Artifact::parse(&bytes),
+        artifact: Artifact::parse_runtime(&bytes),
         reference: ArtifactRef {
             path: String::new(),
             exists: true,

@@ -170,7 +170,7 @@ fn last_event(events: &EventsFile) -> Result<Option<Map<String, Value>>, Snapsho
         return Ok(None);
     };
     let number = events.reference.line_count;
-    match json::parse(line) {
+    match json::parse_runtime(line) {
         Ok(Value::Object(members)) => Ok(Some(members)),
         Ok(Value::Null) => Ok(None),
         Ok(other) => Err(SnapshotError::WrongType {

@@ -33,9 +33,9 @@ pub struct Heartbeat {
     /// Run id to record [default: that of the loop's last event]
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
-    /// Who writes the heartbeat
-    #[arg(long, value_name = "NAME", default_value = "ops-manager")]
-    source: String,
+    /// Who writes the heartbeat [default: ops-manager]
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
     /// Free additions, a JSON object
     #[arg(long, value_name = "JSON")]
     details: Option<String>,
@@ -66,8 +66,8 @@ Examples:
 
     fn run(&self, out: &mut dyn Write) -> Result<u8, CliError> {
         self.target.check_given()?;
-        let every = given(self.every.as_ref()).map(interval).transpose()?;
-        let pid = given(self.pid.as_ref()).map(process_id).transpose()?;
+        let every = self.every.as_deref().map(interval).transpose()?;
+        let pid = self.pid.as_deref().map(process_id).transpose()?;
         let details = given(self.details.as_ref()).map(object).transpose()?;
         let (repo, loop_id) = self.target.resolve()?;
         let beat = Beat {
@@ -99,8 +99,8 @@ struct Beat<'a> {
 impl Beat<'_> {
     /// One heartbeat per interval while the process lives.
     fn follow(&self, every: Duration, pid: Pid, out: &mut dyn Write) -> Result<(), CliError> {
-        let born = birth(pid);
-        let alive = || test_kill_process(pid) != Err(rustix::io::Errno::SRCH) && birth(pid) == born;
+        let born = Life::of(pid);
+        let alive = || Life::of(pid).goes_on_from(&born);
         if !alive() {
             return Err(CliError::new(format!(
                 "no process {} is running",
@@ -155,7 +155,11 @@ impl Beat<'_> {
             run_id,
             pid,
             host: Some(host).filter(|host| !host.is_empty()),
-            source: Some(self.command.source.clone()).filter(|source| !source.is_empty()),
+            source: Some(
+                given(self.command.source.as_ref())
+                    .unwrap_or("ops-manager")
+                    .to_owned(),
+            ),
             sequence: Some(next_sequence(previous, pid)),
             details: self.details.clone(),
         })
@@ -190,22 +194,52 @@ fn next_sequence(previous: &Artifact, pid: Option<u32>) -> u64 {
         .map_or(1, |sequence| sequence.saturating_add(1))
 }
 
-/// Start time of a process, so that a reused id is not taken for it. `None`
-/// where the system does not tell.
-fn birth(pid: Pid) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+/// A process as far as the system tells about it.
+#[derive(Debug, PartialEq, Eq)]
+struct Life {
+    /// Something answers to the process id.
+    exists: bool,
+    /// It has ended and waits for its parent to take notice.
+    zombie: bool,
+    /// When it started, so that a reused id is not taken for it; `None`
+    /// where the system does not tell.
+    started: Option<String>,
+}
+
+impl Life {
+    fn of(pid: Pid) -> Self {
+        let exists = test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let (zombie, started) = stat.map_or((false, None), |stat| parse_stat(&stat));
+        Self {
+            exists,
+            zombie,
+            started,
+        }
+    }
+
+    fn goes_on_from(&self, earlier: &Self) -> bool {
+        self.exists && !self.zombie && self.started == earlier.started
+    }
+}
+
+/// State and start time in the text of `/proc/<pid>/stat`.
+fn parse_stat(stat: &str) -> (bool, Option<String>) {
     // The name in field 2 may contain anything; the rest follows its last ")".
-    stat.rsplit_once(')')?
-        .1
-        .split_ascii_whitespace()
-        .nth(19)
-        .map(str::to_owned)
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return (false, None);
+    };
+    let mut fields = rest.split_ascii_whitespace();
+    let zombie = fields
+        .next()
+        .is_some_and(|state| matches!(state, "Z" | "X" | "x"));
+    (zombie, fields.nth(18).map(str::to_owned))
 }
 
 fn interval(text: &str) -> Result<Duration, CliError> {
     let refuse = || {
         CliError::new(format!(
-            "--every {text}: use a number with s, m or h, e.g. 30s"
+            "--every {text}: use seconds, or a number with s, m or h, e.g. 30s"
         ))
     };
     let split = text
@@ -227,10 +261,10 @@ fn interval(text: &str) -> Result<Duration, CliError> {
 }
 
 fn process_id(text: &str) -> Result<Pid, CliError> {
-    let pid = json::digits_text(text)
-        .and_then(|n| i32::try_from(n).ok())
-        .and_then(Pid::from_raw);
-    pid.ok_or_else(|| CliError::new("--pid must be an integer >= 1"))
+    let number = json::digits_text(text).filter(|n| *n >= 1);
+    let number = number.ok_or_else(|| CliError::new("--pid must be an integer >= 1"))?;
+    let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| CliError::new(format!("no process {text} is running")))
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, CliError> {
@@ -256,6 +290,25 @@ mod tests {
         for bad in ["", "0s", "x", "3d", "-1s", "1.5s"] {
             assert!(interval(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_alive_even_if_nobody_took_notice() {
+        let running = "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0";
+        assert_eq!(parse_stat(running), (false, Some("4711".to_owned())));
+        let (zombie, _) = parse_stat(&running.replace(") S", ") Z"));
+        assert!(zombie);
+        let mut child = std::process::Command::new("true").spawn().expect("starts");
+        let pid = i32::try_from(child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a pid");
+        let born = Life::of(pid);
+        while Life::of(pid).goes_on_from(&born) {
+            thread::yield_now();
+        }
+        child.wait().expect("is reaped");
+        assert!(!Life::of(pid).goes_on_from(&born));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::Args;
 use om_model::envelope::Source;
 use om_model::json::{self, ParseError};
 use om_model::{Artifact, LoopId};
-use om_reconcile::projection::{self, ProjectionInputs};
+use om_reconcile::projection::{self, ProjectionError, ProjectionInputs};
 use om_store::{LineReader, LoopFile, RepoLayout, Scope, read_artifact, replace_document};
 use om_transport::{LocalTransport, SnapshotContext, SnapshotRequest};
 use serde_json::Value;
@@ -88,12 +88,16 @@ Exit codes: 0 projected; 1 an input is missing or invalid (nothing written).";
                 last_event: last_event.as_ref(),
                 previous: &read_artifact(&state_file)?,
                 previous_file: &previous_file,
-                snapshot_file,
+                snapshot_file: snapshot_file.clone(),
                 events_file: events_file.map(str::to_owned),
                 replay: false,
             },
             now(),
-        )?;
+        );
+        let projection = projection.map_err(|error| match error {
+            ProjectionError::Snapshot(_) => CliError::new(format!("{error} in {snapshot_file}")),
+            other => CliError::from(other),
+        })?;
         let text = if self.pretty {
             json::pretty(&projection)
         } else {
@@ -137,11 +141,14 @@ impl ProjectState {
                     "invalid snapshot JSON: {path}: {cause}"
                 )));
             }
-            // Empty, or several documents: not an envelope.
-            Artifact::Broken(_) => Value::Null,
+            Artifact::Broken(cause) => {
+                let message = "snapshot envelope is invalid or loop id mismatch";
+                return Err(CliError::new(format!("{message}: {path}: {cause}")));
+            }
             Artifact::Document(snapshot) => snapshot,
         };
-        projection::check_snapshot(&snapshot, loop_id)?;
+        projection::check_snapshot(&snapshot, loop_id)
+            .map_err(|error| CliError::new(format!("{error} in {path}")))?;
         Ok(snapshot)
     }
 }
