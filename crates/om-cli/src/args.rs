@@ -5,13 +5,13 @@
 //! its messages (README "common rules").
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ParseErrorKind};
-use clap::{ArgAction, Args, Command};
+use clap::{ArgAction, ArgMatches, Args, Command};
 use om_model::json;
 use om_model::{LoopId, TraceId};
 
@@ -58,14 +58,44 @@ pub fn parse<A: Args>(
     argv: impl IntoIterator<Item = OsString>,
 ) -> Result<Parsed<A>, CliError> {
     let mut command = contract_rules(command);
-    let matches = match command.try_get_matches_from_mut(argv) {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let matches = match command.try_get_matches_from_mut(&argv) {
         Ok(matches) => matches,
         Err(error) => return refused(&error, &mut command),
     };
+    if has_stray_terminator(&argv, &matches) {
+        return Err(terminator_error(&command.render_usage().to_string()));
+    }
     match A::from_arg_matches(&matches) {
         Ok(arguments) => Ok(Parsed::Run(arguments)),
         Err(error) => refused(&error, &mut command),
     }
+}
+
+/// `--` that is not the value of a flag: no command has arguments without a
+/// flag that it could introduce.
+pub fn has_stray_terminator(argv: &[OsString], matches: &ArgMatches) -> bool {
+    let given = argv.iter().filter(|token| *token == "--").count();
+    let values = values_of(matches).filter(|value| *value == "--").count();
+    // A value that was overridden is not counted; it cannot be told apart.
+    given > 0 && values == 0
+}
+
+/// The message for it.
+pub fn terminator_error(usage: &str) -> CliError {
+    let message = "unknown argument: --".to_owned();
+    CliError {
+        message,
+        usage: Some(general_usage(usage)),
+        exit_code: 1,
+    }
+}
+
+fn values_of(matches: &ArgMatches) -> impl Iterator<Item = &OsStr> {
+    let ids = matches
+        .ids()
+        .filter_map(|id| matches.try_get_raw(id.as_str()).ok().flatten());
+    ids.flatten()
 }
 
 /// Help and version are answers; everything else is the contract's message.
@@ -327,6 +357,8 @@ mod tests {
             (&["--bogus=1"], "unknown argument: --bogus"),
             (&["stray"], "unknown argument: stray"),
             (&["-z"], "unknown argument: -z"),
+            (&["--"], "unknown argument: --"),
+            (&["--pretty", "--"], "unknown argument: --"),
             (&["--nam", "x"], "unknown argument: --nam"),
             (&["--name"], "--name requires a value"),
             (&["--pretty=yes"], "unknown argument: --pretty=yes"),

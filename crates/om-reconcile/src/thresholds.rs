@@ -318,6 +318,14 @@ impl ThresholdOverrides {
         }
     }
 
+    /// What was given for `threshold`, as typed.
+    pub fn typed(&self, threshold: Threshold) -> Option<&str> {
+        let at = Threshold::ALL
+            .iter()
+            .position(|other| *other == threshold)?;
+        self.0[at].as_deref()
+    }
+
     /// [`set`](Self::set) for chains; `None` changes nothing.
     #[must_use]
     pub fn with(mut self, threshold: Threshold, text: Option<impl Into<String>>) -> Self {

@@ -1,6 +1,7 @@
 //! Finding the executable behind a hook's value.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::process::{self, RunOptions, StageOutput};
@@ -36,11 +37,28 @@ impl Hook {
         }
     }
 
-    /// The hook in the environment, `None` if the variable is unset or empty.
+    /// Exactly `program`, which is neither split nor, if it has a slash,
+    /// searched for; a bare name is only searched on `PATH`. For programs that
+    /// are named by other means than a hook's value, e.g. `SUPERLOOP_BIN`.
+    pub fn exact(variable: &str, program: impl Into<OsString>) -> Self {
+        let program = program.into();
+        let has_slash = program.as_bytes().contains(&b'/');
+        Self {
+            variable: variable.to_owned(),
+            program: if has_slash {
+                absolute_if_file(program)
+            } else {
+                program
+            },
+            leading: Vec::new(),
+        }
+    }
+
+    /// The hook in the environment, `None` if the variable is unset or blank.
     pub fn from_env(variable: &str) -> Option<Self> {
         let value = std::env::var(variable)
             .ok()
-            .filter(|value| !value.is_empty())?;
+            .filter(|value| !value.trim().is_empty())?;
         Some(Self::resolve(
             variable,
             &value,
@@ -123,6 +141,16 @@ mod tests {
         let search = Some(dir.path().as_os_str());
         let hook = Hook::resolve("V", "with blank", search);
         assert_eq!(hook.program, "with blank");
+    }
+
+    #[test]
+    fn an_exact_program_is_one_program() {
+        let dir = tempfile::tempdir().expect("scratch folder");
+        let path = script(dir.path(), "my runtime", "printf '%s|' \"$@\"");
+        let output = Hook::exact("V", &path).run(&["a b"], &RunOptions::default());
+        assert_eq!(output.stdout, b"a b|");
+        let split = Hook::exact("V", "echo x").run::<&str>(&[], &RunOptions::default());
+        assert_eq!(split.exit_code, 127);
     }
 
     #[test]

@@ -15,9 +15,11 @@
 //! ```
 
 mod hook;
+mod output;
 mod process;
 mod text;
 
 pub use hook::Hook;
+pub use output::Keep;
 pub use process::{DEFAULT_OUTPUT_CAP, RunOptions, StageOutput, Streams};
 pub use text::{FAILURE_TAIL_LINES, last_lines};

@@ -2,14 +2,17 @@
 //! optional time limit after which the whole process group is ended.
 
 use std::ffi::OsStr;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::output::{Collector, Keep};
 
 /// Bytes kept of each stream unless the caller says otherwise: 64 MiB.
 pub const DEFAULT_OUTPUT_CAP: usize = 64 << 20;
@@ -39,6 +42,8 @@ pub struct RunOptions {
     pub streams: Streams,
     /// Bytes kept per stream; the rest is read and dropped.
     pub output_cap: usize,
+    /// Which bytes those are.
+    pub keep: Keep,
     /// The child's process group is ended after this time.
     pub time_limit: Option<Duration>,
     /// Added to the inherited environment.
@@ -50,6 +55,7 @@ impl Default for RunOptions {
         Self {
             streams: Streams::Separate,
             output_cap: DEFAULT_OUTPUT_CAP,
+            keep: Keep::First,
             time_limit: None,
             environment: Vec::new(),
         }
@@ -110,8 +116,10 @@ fn not_started(program: &OsStr, error: &io::Error) -> StageOutput {
 
 struct Running {
     child: Child,
-    stdout: Receiver<Vec<u8>>,
-    stderr: Option<Receiver<Vec<u8>>>,
+    /// Tells when the child has ended; it is not reaped by that.
+    end: Receiver<()>,
+    stdout: Collector,
+    stderr: Option<Collector>,
 }
 
 fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Result<Running> {
@@ -144,107 +152,84 @@ fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Res
     let child = command.spawn()?;
     // The command still owns the write ends; end of file needs them closed.
     drop(command);
-    let cap = options.output_cap;
+    let collect = |reader| Collector::start(reader, options.output_cap, options.keep);
     Ok(Running {
+        end: notice_end(&child),
         child,
-        stdout: collect(out_reader, cap),
-        stderr: err_reader.map(|r| collect(r, cap)),
+        stdout: collect(out_reader),
+        stderr: err_reader.map(collect),
     })
 }
 
-/// Reads a stream to its end on a thread, keeping at most `cap` bytes.
-fn collect(mut reader: PipeReader, cap: usize) -> Receiver<Vec<u8>> {
+/// Waits for the child on a thread, leaving it to be reaped: as long as it is
+/// not, its id belongs to it and its group can be signalled safely.
+fn notice_end(child: &Child) -> Receiver<()> {
     let (sender, receiver) = mpsc::channel();
+    let pid = Pid::from_child(child);
     thread::spawn(move || {
-        let mut kept = Vec::new();
-        let mut block = [0; 16 << 10];
-        loop {
-            match reader.read(&mut block) {
-                Ok(0) => break,
-                Ok(n) => kept.extend_from_slice(&block[..n.min(cap - kept.len())]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        // The receiver may have stopped waiting; then nobody wants the text.
-        let _ = sender.send(kept);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(pid), options), Err(Errno::INTR)) {}
+        // The receiver may have stopped waiting; then nobody wants to know.
+        let _ = sender.send(());
     });
     receiver
 }
 
 impl Running {
     fn wait(mut self, options: &RunOptions) -> StageOutput {
-        let mut output = StageOutput::default();
-        let deadline = options.time_limit.map(|limit| Instant::now() + limit);
-        // End of output nearly always is the end of the child; waiting for it
-        // needs no polling.
-        match wait_for_output(&self.stdout, deadline) {
-            Ok(bytes) => output.stdout = bytes,
-            Err(RecvTimeoutError::Timeout) => output.timed_out = true,
-            Err(RecvTimeoutError::Disconnected) => {}
-        }
-        if !output.timed_out && !self.ends_before(deadline) {
-            output.timed_out = true;
-        }
-        if output.timed_out {
+        let deadline = options
+            .time_limit
+            .and_then(|limit| Instant::now().checked_add(limit));
+        let timed_out = !self.ends_before(deadline);
+        if timed_out {
             self.terminate();
-            if output.stdout.is_empty() {
-                output.stdout = self.stdout.recv_timeout(DRAIN).unwrap_or_default();
-            }
         }
+        let drained = Instant::now() + DRAIN;
+        self.stdout.ends_before(drained);
+        let stderr = self.stderr.as_ref().map(|stderr| {
+            stderr.ends_before(drained);
+            stderr.take()
+        });
         let status = self.child.wait();
-        if let Some(stderr) = &self.stderr {
-            output.stderr = stderr.recv_timeout(DRAIN).unwrap_or_default();
+        StageOutput {
+            exit_code: if timed_out {
+                TIMED_OUT
+            } else {
+                exit_code(&status)
+            },
+            stdout: self.stdout.take(),
+            stderr: stderr.unwrap_or_default(),
+            timed_out,
         }
-        output.exit_code = if output.timed_out {
-            TIMED_OUT
-        } else {
-            exit_code(&status)
-        };
-        output
     }
 
-    /// Waits for the child itself once its output has ended.
-    fn ends_before(&mut self, deadline: Option<Instant>) -> bool {
+    /// Waits for the child itself; a grandchild may live on.
+    fn ends_before(&self, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else {
+            // Both outcomes mean that there is nothing left to wait for.
+            let _ = self.end.recv();
             return true;
         };
-        let mut pause = Duration::from_millis(1);
-        loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() >= deadline => return false,
-                Ok(None) => thread::sleep(pause),
-                Ok(Some(_)) | Err(_) => return true,
-            }
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.end.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// TERM, a grace period, then KILL, each to the whole group.
-    fn terminate(&mut self) {
+    /// TERM, a grace period, then KILL, each to the whole group. The grace
+    /// ends early when the child and everything that it shares its output
+    /// with have ended.
+    fn terminate(&self) {
+        let until = Instant::now() + GRACE;
         self.signal(Signal::TERM);
-        if !self.ends_before(Some(Instant::now() + GRACE)) {
-            self.signal(Signal::KILL);
+        if self.ends_before(Some(until)) {
+            self.stdout.ends_before(until);
         }
+        self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid
-            && let Err(error) = kill_process_group(pid, signal)
-        {
+        if let Err(error) = kill_process_group(Pid::from_child(&self.child), signal) {
             tracing::debug!(%error, "the process group is gone already");
         }
-    }
-}
-
-fn wait_for_output(
-    output: &Receiver<Vec<u8>>,
-    deadline: Option<Instant>,
-) -> Result<Vec<u8>, RecvTimeoutError> {
-    match deadline {
-        None => output.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(at) => output.recv_timeout(at.saturating_duration_since(Instant::now())),
     }
 }
 
@@ -320,6 +305,29 @@ mod tests {
             (output.exit_code, output.stdout.as_slice()),
             (124, &b"started\n"[..])
         );
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_output_open_holds_nobody() {
+        let output = sh("echo begun; sleep 600 & echo $!", &RunOptions::default());
+        let text = String::from_utf8(output.stdout).expect("text");
+        let (_, pid) = text.trim().split_once('\n').expect("two lines");
+        sh(&format!("kill {pid}"), &RunOptions::default());
+        assert_eq!((output.exit_code, output.timed_out), (0, false));
+    }
+
+    #[test]
+    fn a_child_that_ignores_the_request_to_end_is_killed() {
+        let limited = RunOptions {
+            time_limit: Some(Duration::from_millis(50)),
+            ..RunOptions::default()
+        };
+        let output = sh(
+            "trap '' TERM; echo deaf; while :; do sleep 1; done",
+            &limited,
+        );
+        assert!(output.timed_out);
+        assert_eq!(output.stdout, b"deaf\n");
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     if let Some(main) = argv.first().and_then(script_named) {
         return main();
     }
-    command::finish(dispatch(argv))
+    command::finish(dispatch(&argv))
 }
 
 /// The per-script command that this process was started as.
@@ -81,7 +81,7 @@ fn script_named(argv0: &OsString) -> Option<fn() -> ExitCode> {
     ENTRIES.iter().find(|entry| entry.name == name)?.script
 }
 
-fn dispatch(argv: Vec<OsString>) -> Result<u8, CliError> {
+fn dispatch(argv: &[OsString]) -> Result<u8, CliError> {
     let subcommands = ENTRIES.iter().map(|entry| (entry.describe)(entry.name));
     let mut command = args::contract_rules(
         Command::new("ops-manager")
@@ -101,6 +101,11 @@ fn dispatch(argv: Vec<OsString>) -> Result<u8, CliError> {
         }
     };
     let (name, matches) = matches.subcommand().unwrap_or(("", &matches));
+    if args::has_stray_terminator(argv, matches) {
+        return Err(args::terminator_error(&format!(
+            "Usage: ops-manager {name} [OPTIONS]"
+        )));
+    }
     match ENTRIES.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.run)(matches),
         None => Err(CliError::new(format!("unknown command: {name}"))),

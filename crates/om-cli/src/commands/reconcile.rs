@@ -11,7 +11,7 @@ use om_model::health::TransportMode;
 use om_model::json;
 use om_model::thresholds::HealthThresholds;
 use om_reconcile::pass::{PassPaths, PassSettings};
-use om_reconcile::runner::{self, AlertStage, PassHooks, PassPlan};
+use om_reconcile::runner::{self, AlertStage, PassHooks, PassPlan, TypedNumbers};
 use om_reconcile::thresholds::{self, ThresholdBase};
 use om_stage::{Hook, RunOptions};
 use om_store::{LoopFile, LoopLayout, RepoLayout, Scope};
@@ -272,6 +272,11 @@ impl Reconcile {
                 telemetry_summary: Hook::from_env("OPS_MANAGER_TELEMETRY_SUMMARY_SCRIPT"),
                 profile_drift: None,
             },
+            typed: TypedNumbers {
+                thresholds: self.thresholds.overrides(),
+                drift_required_streak: drift.typed_streak,
+                drift_summary_window: drift.typed_window,
+            },
             alerts: AlertStage {
                 hook: Hook::from_env("OPS_MANAGER_ALERT_DISPATCH_SCRIPT")
                     .filter(|_| checked.alerts_enabled),
@@ -301,7 +306,7 @@ impl Reconcile {
             return Err(CliError {
                 message: stage_message(&output.stderr_text(), hook.variable()),
                 usage: None,
-                exit_code: u8::try_from(output.exit_code).unwrap_or(1),
+                exit_code: stage_exit_code(output.exit_code),
             });
         }
         match json::parse(&output.stdout) {
@@ -338,6 +343,8 @@ impl Reconcile {
             min_confidence,
             required_streak: at_least_one("--drift-required-streak", streak.as_ref(), 3)?,
             summary_window: at_least_one("--drift-summary-window", window.as_ref(), 200)?,
+            typed_streak: streak,
+            typed_window: window,
         })
     }
 }
@@ -346,6 +353,8 @@ struct DriftSettings {
     min_confidence: Confidence,
     required_streak: u64,
     summary_window: u64,
+    typed_streak: Option<String>,
+    typed_window: Option<String>,
 }
 
 impl Files {
@@ -390,6 +399,14 @@ impl Files {
             ),
         }
     }
+}
+
+/// The stage's own code, but for "not executable", which is ours (1).
+fn stage_exit_code(code: i32) -> u8 {
+    u8::try_from(code)
+        .ok()
+        .filter(|code| *code != 126)
+        .unwrap_or(1)
 }
 
 /// What a failed stage said, without a prefix of its own.

@@ -8,7 +8,7 @@ use om_model::drift::SummarySource;
 use om_model::envelope::Source;
 use om_model::json;
 use om_model::status::{StatusFiles, StatusReport, StatusWarning};
-use om_reconcile::status::{self, LastRow, StatusDocuments, StatusInputs, StatusRows};
+use om_reconcile::status::{self, LastRow, StatusDocuments, StatusError, StatusInputs, StatusRows};
 use om_reconcile::telemetry::{self, SummaryError, SummaryInputs};
 use om_stage::{Hook, RunOptions};
 use om_store::{LoopFile, LoopLayout, ReadError, RepoLayout, View, line_number_of};
@@ -169,11 +169,20 @@ impl Status {
             files: self.files.effective(&files),
             pending: files.path(LoopFile::ControlPending),
             window,
+            typed_window: self.summary_window.clone(),
         };
         // Files that belong together, even while a pass commits.
         let view = View::open(files.scope_dir())?;
         let inputs = view.consistent(|view| gather.inputs(view))?;
-        Ok(status::evaluate(&inputs, now())?)
+        let mut report = match status::evaluate(&inputs, now()) {
+            Err(StatusError::Row { line: None, .. }) => {
+                // The message is about a row, so its line is worth a scan.
+                status::evaluate(&with_lines(inputs), now())?
+            }
+            report => report?,
+        };
+        distinct(&mut report.warnings);
+        Ok(report)
     }
 }
 
@@ -183,6 +192,8 @@ struct Gather {
     files: StatusFiles,
     pending: PathBuf,
     window: u64,
+    /// As typed, for the hook.
+    typed_window: Option<String>,
 }
 
 impl Gather {
@@ -258,7 +269,10 @@ impl Gather {
     }
 
     fn hooked_summary(&self, hook: &Hook) -> Result<Option<Value>, CliError> {
-        let window = self.window.to_string();
+        let window = self
+            .typed_window
+            .clone()
+            .unwrap_or_else(|| self.window.to_string());
         let arguments = [
             "--repo",
             &self.source.repo_path,
@@ -330,6 +344,36 @@ impl Files {
             control_telemetry_file: files.path(LoopFile::ControlRows).display().to_string(),
         }
     }
+}
+
+/// The same inputs with the line number of every last row.
+fn with_lines(mut inputs: StatusInputs) -> StatusInputs {
+    let (files, rows) = (&inputs.files, &mut inputs.rows);
+    for (path, row) in [
+        (&files.intents_file, &mut rows.intents),
+        (&files.control_telemetry_file, &mut rows.control),
+        (&files.reconcile_telemetry_file, &mut rows.reconcile),
+        (&files.heartbeat_telemetry_file, &mut rows.heartbeat),
+        (&files.sequence_telemetry_file, &mut rows.sequence),
+        (&files.control_invocations_file, &mut rows.invocation),
+        (&files.alert_dispatch_telemetry_file, &mut rows.alert),
+    ] {
+        if let Some(last) = row {
+            last.line = line_number_of(Path::new(path), last.row.offset).ok();
+        }
+    }
+    inputs
+}
+
+/// One warning per place: a broken last row also spoils the summary.
+fn distinct(warnings: &mut Vec<StatusWarning>) {
+    let mut seen = Vec::new();
+    warnings.retain(|warning| {
+        let place = (warning.file.clone(), warning.line);
+        let new = !seen.contains(&place);
+        seen.push(place);
+        new
+    });
 }
 
 /// The last row of a journal; its line number only if a message needs it.

@@ -35,6 +35,13 @@ impl Recorded {
     pub fn health(&self) -> &Value {
         &self.health
     }
+
+    /// Goes on with `state.json` as it is now: while a hook ran, the hook or
+    /// somebody else may have edited or removed it. `file` is for messages.
+    pub fn refresh_state(&mut self, now: &Artifact, file: &str) -> Result<(), HardAbort> {
+        self.state = state_members(now, file)?;
+        Ok(())
+    }
 }
 
 /// Steps 8 to 10. `health` is the built-in document or what a hook printed.
@@ -100,13 +107,24 @@ fn merge_state(
 /// The members of the previous `state.json`; `None` if there is no file, or
 /// a blank one, which stays blank.
 fn existing_state(inputs: &PassInputs) -> Result<Option<Map<String, Value>>, HardAbort> {
-    match &inputs.prior.state {
+    state_members(
+        &inputs.prior.state,
+        &inputs.paths.state.display().to_string(),
+    )
+}
+
+fn state_members(state: &Artifact, file: &str) -> Result<Option<Map<String, Value>>, HardAbort> {
+    let abort = |cause: String| HardAbort::State {
+        file: file.to_owned(),
+        cause,
+    };
+    match state {
         Artifact::Absent => Ok(None),
         blank if blank.is_blank() => Ok(None),
-        Artifact::Broken(cause) => Err(state_abort(inputs, cause.to_string())),
+        Artifact::Broken(cause) => Err(abort(cause.to_string())),
         Artifact::Document(document) => match json::root_object(document) {
             Ok(members) => Ok(Some(members.into_owned())),
-            Err(wrong) => Err(state_abort(inputs, wrong.to_string())),
+            Err(wrong) => Err(abort(wrong.to_string())),
         },
     }
 }

@@ -5,8 +5,7 @@ use om_model::json;
 use om_store::{ReadError, Row, last_rows};
 use serde_json::Value;
 
-use super::{Ledger, PassError, PassPlan};
-use crate::pass::{self, DriftOutcome, DriftRequest, PassContext, PassInputs, Recorded};
+use crate::pass::{PassContext, PassInputs, Recorded};
 use crate::telemetry::{self, SummaryInputs};
 
 /// Summarises the window that ends with this pass's own row, which is not on
@@ -48,22 +47,4 @@ pub(super) fn summarize(
             Ok(None)
         }
     }
-}
-
-/// Compares the applied profile with the recommended one.
-pub(super) fn evaluate(
-    plan: &PassPlan,
-    inputs: &PassInputs,
-    request: &DriftRequest,
-    context: &PassContext,
-    ledger: &mut Ledger<'_>,
-) -> Result<DriftOutcome, PassError> {
-    let previous = ledger.read(&inputs.paths.drift_state)?;
-    Ok(pass::drift(
-        inputs,
-        request,
-        &plan.catalog,
-        &previous,
-        context,
-    )?)
 }

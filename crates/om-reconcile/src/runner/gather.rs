@@ -1,56 +1,46 @@
 //! Reading everything that a pass decides from, once.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use om_model::state::FailureCode;
 use om_model::{Artifact, Timestamp};
-use om_store::{Expect, ReadError, last_row, read_bytes};
+use om_store::last_row;
 use om_transport::cursor;
 use om_transport::{
     EventsRequest, Observe, ObserveError, ObservedEvents, PollStart, SnapshotContext,
     SnapshotRequest,
 };
 
-use super::{PassError, PassPlan};
+use super::{Ledger, PassError, PassPlan};
 use crate::pass::{IngestFailure, Observation, PassInputs, Prior};
-
-/// A pass's inputs, and the content behind the documents it will replace.
-pub(super) struct Gathered {
-    pub inputs: PassInputs,
-    pub read: Vec<(PathBuf, Expect)>,
-}
 
 /// Reads the manager's artifacts, then observes the loop.
 pub(super) async fn gather<T: Observe>(
     plan: &PassPlan,
     transport: &mut T,
     now: Timestamp,
-) -> Result<Gathered, PassError> {
+    ledger: &mut Ledger<'_>,
+) -> Result<PassInputs, PassError> {
     let paths = &plan.paths;
-    let mut reader = Reader::default();
-    let health = reader.document(&paths.health)?;
-    let cursor = reader.document(&paths.cursor)?;
+    let health = ledger.read(&paths.health)?;
+    let cursor = ledger.read(&paths.cursor)?;
     let prior = Prior {
         health,
-        state: reader.document(&paths.state)?,
-        transport_health: reader.document(&paths.transport_health)?,
-        sequence: reader.document(&paths.sequence_state)?,
-        heartbeat: reader.document(&paths.heartbeat_state)?,
+        state: ledger.read(&paths.state)?,
+        transport_health: ledger.read(&paths.transport_health)?,
+        sequence: ledger.read(&paths.sequence_state)?,
+        heartbeat: ledger.read(&paths.heartbeat_state)?,
         last_intent: last_row(&paths.intents)?.map(|row| row.bytes),
         cursor_offset: offset(&cursor, &paths.cursor),
     };
     let ingest = observe(plan, transport, cursor, now).await;
-    let inputs = PassInputs {
+    Ok(PassInputs {
         source: plan.source.clone(),
         paths: paths.clone(),
         evidence_dir: plan.evidence_dir.clone(),
         settings: plan.settings.clone(),
         prior,
         ingest,
-    };
-    Ok(Gathered {
-        inputs,
-        read: reader.read,
     })
 }
 
@@ -114,20 +104,5 @@ fn failure(code: FailureCode, error: &ObserveError, events_ingested: u64) -> Ing
         code,
         message: format!("error: {error}"),
         events_ingested,
-    }
-}
-
-/// Reads documents and remembers what it found.
-#[derive(Default)]
-struct Reader {
-    read: Vec<(PathBuf, Expect)>,
-}
-
-impl Reader {
-    fn document(&mut self, path: &Path) -> Result<Artifact, ReadError> {
-        let bytes = read_bytes(path)?;
-        self.read
-            .push((path.to_owned(), Expect::found(bytes.as_deref())));
-        Ok(bytes.map_or(Artifact::Absent, |bytes| Artifact::parse(&bytes)))
     }
 }

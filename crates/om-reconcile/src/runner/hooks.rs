@@ -14,6 +14,7 @@ use crate::thresholds::Threshold;
 /// Step 7 by hook: anything but exit 0 with one document ends the pass.
 pub(super) fn health(
     hook: &Hook,
+    plan: &PassPlan,
     inputs: &PassInputs,
     observed: &Observed,
     context: &PassContext,
@@ -54,7 +55,11 @@ pub(super) fn health(
     );
     for threshold in Threshold::ALL {
         let flag = format!("--{}", threshold.flag());
-        push(&flag, threshold.of(&settings.thresholds).to_string());
+        let typed = plan.typed.thresholds.typed(threshold).map(str::to_owned);
+        push(
+            &flag,
+            typed.unwrap_or_else(|| threshold.of(&settings.thresholds).to_string()),
+        );
     }
     push("--now", context.now.to_string());
     let output = hook.run(&arguments, &RunOptions::default());
@@ -64,6 +69,7 @@ pub(super) fn health(
 /// Step 11.1 by hook: a failure means that there is no summary.
 pub(super) fn telemetry_summary(
     hook: &Hook,
+    plan: &PassPlan,
     inputs: &PassInputs,
 ) -> Result<Option<Value>, PassError> {
     let arguments = [
@@ -76,7 +82,10 @@ pub(super) fn telemetry_summary(
         "--control-telemetry-file".to_owned(),
         inputs.paths.control_rows.display().to_string(),
         "--window".to_owned(),
-        inputs.settings.drift_summary_window.to_string(),
+        typed(
+            plan.typed.drift_summary_window.as_ref(),
+            inputs.settings.drift_summary_window,
+        ),
     ];
     let output = hook.run(&arguments, &RunOptions::default());
     if !output.success() {
@@ -112,11 +121,17 @@ pub(super) fn profile_drift(
     );
     push(
         "--required-streak",
-        settings.drift_required_streak.to_string(),
+        typed(
+            plan.typed.drift_required_streak.as_ref(),
+            settings.drift_required_streak,
+        ),
     );
     push(
         "--summary-window",
-        settings.drift_summary_window.to_string(),
+        typed(
+            plan.typed.drift_summary_window.as_ref(),
+            settings.drift_summary_window,
+        ),
     );
     push(
         "--drift-state-file",
@@ -171,6 +186,11 @@ pub(super) fn alert_dispatch(
         context,
         &said,
     ))
+}
+
+/// A number as it was typed, else as it is.
+fn typed(text: Option<&String>, number: u64) -> String {
+    text.cloned().unwrap_or_else(|| number.to_string())
 }
 
 /// The one document that a stage must print.

@@ -19,9 +19,11 @@ use om_store::{Commit, CommitError, Expect, LockError, ReadError, Scope, read_by
 use om_transport::Observe;
 use serde_json::Value;
 
-use crate::pass::{self, Closed, HardAbort, PassContext, PassInputs, PassPaths, PassSettings};
-
-use self::gather::Gathered;
+use crate::pass::{
+    self, DriftOutcome, DriftRequest, HardAbort, PassContext, PassInputs, PassPaths, PassSettings,
+    Recorded,
+};
+use crate::thresholds::ThresholdOverrides;
 
 /// How often a pass starts over because somebody edited a document between
 /// reading and writing it.
@@ -46,6 +48,8 @@ pub struct PassPlan {
     pub catalog_file: String,
     /// Replaced stages.
     pub hooks: PassHooks,
+    /// Numbers as they were typed, for the hooks' argv.
+    pub typed: TypedNumbers,
     /// What happens after the commit.
     pub alerts: AlertStage,
 }
@@ -59,6 +63,17 @@ pub struct PassHooks {
     pub telemetry_summary: Option<Hook>,
     /// `OPS_MANAGER_PROFILE_DRIFT_SCRIPT`.
     pub profile_drift: Option<Hook>,
+}
+
+/// Numbers as they were typed; a hook gets them unchanged (common rules).
+#[derive(Clone, Debug, Default)]
+pub struct TypedNumbers {
+    /// The threshold flags.
+    pub thresholds: ThresholdOverrides,
+    /// The required drift streak.
+    pub drift_required_streak: Option<String>,
+    /// The summary window.
+    pub drift_summary_window: Option<String>,
 }
 
 /// The alert dispatch stage.
@@ -130,8 +145,12 @@ pub async fn run<T: Observe>(
     let started_at = clock();
     let mut attempt = 1;
     loop {
-        match attempt_pass(plan, scope, transport, started_at, &clock).await {
-            Err(PassError::Commit(CommitError::Changed { path })) if attempt < ATTEMPTS => {
+        let mut ledger = Ledger::new(scope);
+        match attempt_pass(plan, transport, started_at, &clock, &mut ledger).await {
+            // Once a part is committed, the pass must not be done twice.
+            Err(PassError::Commit(CommitError::Changed { path }))
+                if attempt < ATTEMPTS && !ledger.flushed =>
+            {
                 tracing::info!(path = %path.display(), attempt, "changed meanwhile, starting over");
                 attempt += 1;
             }
@@ -142,92 +161,163 @@ pub async fn run<T: Observe>(
 
 async fn attempt_pass<T: Observe>(
     plan: &PassPlan,
-    scope: &Scope,
     transport: &mut T,
     started_at: Timestamp,
     clock: &impl Fn() -> Timestamp,
+    ledger: &mut Ledger<'_>,
 ) -> Result<PassOutcome, PassError> {
-    let Gathered { inputs, read } = gather::gather(plan, transport, clock()).await?;
+    let inputs = gather::gather(plan, transport, clock(), ledger).await?;
     let context = PassContext {
         started_at,
         now: clock(),
         trace_id: plan.trace_id.clone(),
     };
-    let mut ledger = Ledger { scope, read };
-    let closed = evaluate(plan, &inputs, &context, &mut ledger)?;
-    ledger.commit(closed.commit)?;
+    let mut pass = Pass {
+        plan,
+        inputs: &inputs,
+        context: &context,
+        ledger,
+    };
+    let outcome = pass.run()?;
     if let Some(row) = hooks::alert_dispatch(plan, &inputs, &context) {
         let row = Commit::new().row(&plan.paths.alert_rows, json::compact(&row));
-        ledger.commit(row)?;
+        pass.ledger.commit(row)?;
     }
-    Ok(PassOutcome {
-        document: closed.stdout,
-        success: closed.success,
-    })
+    Ok(outcome)
 }
 
-/// Steps 3 to 12; commits only where a hook needs the files.
-fn evaluate(
-    plan: &PassPlan,
-    inputs: &PassInputs,
-    context: &PassContext,
-    ledger: &mut Ledger<'_>,
-) -> Result<Closed, PassError> {
-    let mut observed = pass::observe(inputs, context)?;
-    let health = match &plan.hooks.health {
-        None => pass::health(inputs, &observed, context)?,
-        Some(hook) => {
-            ledger.commit(std::mem::take(&mut observed.commit))?;
-            hooks::health(hook, inputs, &observed, context)?
+/// Steps 3 to 12 over gathered inputs; commits before every hook and at the
+/// end.
+struct Pass<'a, 'l> {
+    plan: &'a PassPlan,
+    inputs: &'a PassInputs,
+    context: &'a PassContext,
+    ledger: &'a mut Ledger<'l>,
+}
+
+impl Pass<'_, '_> {
+    fn run(&mut self) -> Result<PassOutcome, PassError> {
+        let (inputs, context) = (self.inputs, self.context);
+        let mut observed = pass::observe(inputs, context)?;
+        let health = match &self.plan.hooks.health {
+            None => pass::health(inputs, &observed, context)?,
+            Some(hook) => {
+                self.ledger.commit(std::mem::take(&mut observed.commit))?;
+                hooks::health(hook, self.plan, inputs, &observed, context)?
+            }
+        };
+        let mut recorded = pass::record(inputs, observed, health, context)?;
+        let summary = match &self.plan.hooks.telemetry_summary {
+            None => drift::summarize(inputs, &recorded, context)?,
+            Some(hook) => {
+                self.ledger.commit(std::mem::take(&mut recorded.commit))?;
+                let summary = hooks::telemetry_summary(hook, self.plan, inputs)?;
+                self.refresh_state(&mut recorded)?;
+                summary
+            }
+        };
+        match self.drift(&mut recorded, summary.as_ref()) {
+            Ok(outcome) => self.close(recorded, summary.as_ref(), outcome),
+            Err(error) => {
+                // What the pass found out so far is kept (decision D7).
+                self.ledger.commit(recorded.commit)?;
+                Err(error)
+            }
         }
-    };
-    let mut recorded = pass::record(inputs, observed, health, context)?;
-    let summary = match &plan.hooks.telemetry_summary {
-        None => drift::summarize(inputs, &recorded, context)?,
-        Some(hook) => {
-            ledger.commit(std::mem::take(&mut recorded.commit))?;
-            hooks::telemetry_summary(hook, inputs)?
+    }
+
+    /// Step 11: by the hook, if there is one, else built in.
+    fn drift(
+        &mut self,
+        recorded: &mut Recorded,
+        summary: Option<&Value>,
+    ) -> Result<DriftOutcome, PassError> {
+        let request = pass::drift_request(recorded, summary)?;
+        let Some(hook) = &self.plan.hooks.profile_drift else {
+            return self.built_in_drift(&request);
+        };
+        self.ledger.commit(std::mem::take(&mut recorded.commit))?;
+        let outcome = hooks::profile_drift(hook, self.plan, self.inputs, &request)?;
+        self.refresh_state(recorded)?;
+        Ok(outcome)
+    }
+
+    /// Merges drift and tuning into the state and commits the rest.
+    ///
+    /// After a hook the pass cannot start over any more, so a document that
+    /// somebody edits just now is read and merged into again.
+    fn close(
+        &mut self,
+        mut recorded: Recorded,
+        summary: Option<&Value>,
+        mut drift: DriftOutcome,
+    ) -> Result<PassOutcome, PassError> {
+        let mut attempt = 1;
+        loop {
+            let (inputs, context) = (self.inputs, self.context);
+            let closed = pass::close(inputs, recorded.clone(), summary, drift.clone(), context);
+            match self.ledger.commit(closed.commit) {
+                Ok(()) => {
+                    return Ok(PassOutcome {
+                        document: closed.stdout,
+                        success: closed.success,
+                    });
+                }
+                Err(CommitError::Changed { .. }) if self.ledger.flushed && attempt < ATTEMPTS => {
+                    self.refresh_state(&mut recorded)?;
+                    if self.plan.hooks.profile_drift.is_none() {
+                        drift = self.built_in_drift(&pass::drift_request(&recorded, summary)?)?;
+                    }
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-    };
-    let outcome = match (
-        &plan.hooks.profile_drift,
-        pass::drift_request(&recorded, summary.as_ref()),
-    ) {
-        (_, Err(abort)) => Err(abort.into()),
-        (None, Ok(request)) => drift::evaluate(plan, inputs, &request, context, ledger),
-        (Some(hook), Ok(request)) => {
-            ledger.commit(std::mem::take(&mut recorded.commit))?;
-            hooks::profile_drift(hook, plan, inputs, &request)
-        }
-    };
-    match outcome {
-        Ok(outcome) => Ok(pass::close(
-            inputs,
-            recorded,
-            summary.as_ref(),
-            outcome,
-            context,
-        )),
-        Err(error) => {
-            // What the pass found out so far is kept (decision D7).
-            ledger.commit(recorded.commit)?;
-            Err(error)
-        }
+    }
+
+    fn built_in_drift(&mut self, request: &DriftRequest) -> Result<DriftOutcome, PassError> {
+        let previous = self.ledger.read(&self.inputs.paths.drift_state)?;
+        let catalog = &self.plan.catalog;
+        Ok(pass::drift(
+            self.inputs,
+            request,
+            catalog,
+            &previous,
+            self.context,
+        )?)
+    }
+
+    fn refresh_state(&mut self, recorded: &mut Recorded) -> Result<(), PassError> {
+        let path = &self.inputs.paths.state;
+        let state = self.ledger.read(path)?;
+        Ok(recorded.refresh_state(&state, &path.display().to_string())?)
     }
 }
 
-/// Commits what a pass has decided, one part per barrier.
+/// Reads what a pass will replace, and commits what it has decided.
 struct Ledger<'a> {
     scope: &'a Scope,
-    /// What was read where documents will be written; checked by the first
-    /// commit only, since hooks may write the same documents afterwards.
+    /// What was read where documents will be written, and must still be
+    /// there at the next commit. Forgotten after a commit: hooks may write
+    /// the same documents.
     read: Vec<(PathBuf, Expect)>,
+    /// Whether a part of the pass is committed.
+    flushed: bool,
 }
 
-impl Ledger<'_> {
-    /// Reads a document that this pass is about to replace.
+impl<'a> Ledger<'a> {
+    fn new(scope: &'a Scope) -> Self {
+        Self {
+            scope,
+            read: Vec::new(),
+            flushed: false,
+        }
+    }
+
+    /// Reads a document that this pass may replace.
     fn read(&mut self, path: &Path) -> Result<Artifact, ReadError> {
         let bytes = read_bytes(path)?;
+        self.read.retain(|(other, _)| other != path);
         self.read
             .push((path.to_owned(), Expect::found(bytes.as_deref())));
         Ok(bytes.map_or(Artifact::Absent, |bytes| Artifact::parse(&bytes)))
@@ -246,6 +336,7 @@ impl Ledger<'_> {
         }
         self.read.clear();
         self.scope.commit(commit)?;
+        self.flushed = true;
         Ok(())
     }
 }
