@@ -13,7 +13,7 @@ mod rows;
 mod sample;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -41,8 +41,8 @@ pub(crate) struct BenchArgs {
     /// Rows in each telemetry journal of the status figure.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
-    /// Where to put the repositories that are measured; emptied first
-    /// [default: bench/ in the build directory].
+    /// Where to make a directory `om-bench` for what is measured; it is
+    /// emptied first and removed at the end [default: the build directory].
     #[arg(long)]
     dir: Option<PathBuf>,
     /// This process is the optimised one that measures.
@@ -69,19 +69,28 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<(), Error> 
         runs: args.runs.max(3),
         events: args.events,
         rows: args.rows,
-        directory: args.dir.clone().unwrap_or_else(|| target.join("bench")),
+        directory: args.dir.as_ref().unwrap_or(&target).join("om-bench"),
         binaries: target.join("release"),
     };
+    empty(&plan.directory)?;
+    let machine = machine::describe(&plan.directory);
     let table = report::table(&rows::measure(&plan)?);
     print!("{table}");
     if args.write {
-        let machine = machine::describe(&plan.directory);
         let page = report::page(&command_line(args), &machine, &table);
         let path = workspace.path(TABLE);
         fs::write(&path, page).map_err(Error::file("write", &path))?;
         println!("wrote {TABLE}");
     }
     fs::remove_dir_all(&plan.directory).map_err(Error::file("remove", &plan.directory))
+}
+
+/// Makes `directory` exist without anything in it.
+fn empty(directory: &Path) -> Result<(), Error> {
+    if directory.exists() {
+        fs::remove_dir_all(directory).map_err(Error::file("remove", directory))?;
+    }
+    fs::create_dir_all(directory).map_err(Error::file("create", directory))
 }
 
 fn delegate(workspace: &Workspace, args: &BenchArgs) -> Result<(), Error> {

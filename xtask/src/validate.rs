@@ -71,10 +71,7 @@ pub(crate) fn run(workspace: &Workspace, args: &ValidateArgs) -> Result<(), Erro
         );
         result?;
     }
-    println!(
-        "checks passed in {:.1} s",
-        started.elapsed().as_secs_f64()
-    );
+    println!("checks passed in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 

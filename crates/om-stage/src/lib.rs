@@ -14,6 +14,7 @@
 //! assert_eq!((output.exit_code, output.stdout.as_slice()), (0, b"hello\n".as_slice()));
 //! ```
 
+mod guard;
 mod hook;
 mod output;
 mod process;
@@ -21,5 +22,5 @@ mod text;
 
 pub use hook::Hook;
 pub use output::Keep;
-pub use process::{DEFAULT_OUTPUT_CAP, RunOptions, StageOutput, Streams};
+pub use process::{DEFAULT_OUTPUT_CAP, DEFAULT_TIME_LIMIT, RunOptions, StageOutput, Streams};
 pub use text::{FAILURE_TAIL_LINES, last_lines};

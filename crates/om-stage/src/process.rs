@@ -4,18 +4,23 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::Signal;
 
+use crate::guard::{self, Guarded};
 use crate::output::{Collector, Keep};
 
 /// Bytes kept of each stream unless the caller says otherwise: 64 MiB.
 pub const DEFAULT_OUTPUT_CAP: usize = 64 << 20;
+
+/// How long a stage may take unless the caller says otherwise: a hook that
+/// hangs must not hold its loop for ever.
+pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// Exit code of a child that was ended for running too long.
 const TIMED_OUT: i32 = 124;
@@ -45,6 +50,7 @@ pub struct RunOptions {
     /// Which bytes those are.
     pub keep: Keep,
     /// The child's process group is ended after this time.
+    /// [`DEFAULT_TIME_LIMIT`] unless the caller says otherwise.
     pub time_limit: Option<Duration>,
     /// Added to the inherited environment.
     pub environment: Vec<(String, String)>,
@@ -56,7 +62,7 @@ impl Default for RunOptions {
             streams: Streams::Separate,
             output_cap: DEFAULT_OUTPUT_CAP,
             keep: Keep::First,
-            time_limit: None,
+            time_limit: Some(DEFAULT_TIME_LIMIT),
             environment: Vec::new(),
         }
     }
@@ -115,9 +121,8 @@ fn not_started(program: &OsStr, error: &io::Error) -> StageOutput {
 }
 
 struct Running {
-    child: Child,
-    /// Tells when the child has ended; it is not reaped by that.
-    end: Receiver<()>,
+    child: Arc<Guarded>,
+    ended: Receiver<io::Result<ExitStatus>>,
     stdout: Collector,
     stderr: Option<Collector>,
 }
@@ -131,11 +136,8 @@ fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Res
             .iter()
             .map(|(name, value)| (name, value)),
     );
-    if options.time_limit.is_some() {
-        // Only a child that may have to be ended gets a group of its own;
-        // others stay reachable by Ctrl-C on the terminal.
-        command.process_group(0);
-    }
+    // A group of its own, so that whatever it starts can be ended with it.
+    command.process_group(0);
     let (out_reader, out_writer) = io::pipe()?;
     let err_reader = match options.streams {
         Streams::Merged => {
@@ -149,87 +151,63 @@ fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Res
         }
     };
     command.stdout(out_writer);
-    let child = command.spawn()?;
+    let mut child = command.spawn()?;
     // The command still owns the write ends; end of file needs them closed.
     drop(command);
+    let guarded = guard::watch(child.id());
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let status = child.wait();
+        // The receiver waits for as long as the child may run.
+        let _ = sender.send(status);
+    });
     let collect = |reader| Collector::start(reader, options.output_cap, options.keep);
     Ok(Running {
-        end: notice_end(&child),
-        child,
+        child: guarded,
+        ended,
         stdout: collect(out_reader),
         stderr: err_reader.map(collect),
     })
 }
 
-/// Waits for the child on a thread, leaving it to be reaped: as long as it is
-/// not, its id belongs to it and its group can be signalled safely.
-fn notice_end(child: &Child) -> Receiver<()> {
-    let (sender, receiver) = mpsc::channel();
-    let pid = Pid::from_child(child);
-    thread::spawn(move || {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while matches!(waitid(WaitId::Pid(pid), options), Err(Errno::INTR)) {}
-        // The receiver may have stopped waiting; then nobody wants to know.
-        let _ = sender.send(());
-    });
-    receiver
-}
-
 impl Running {
-    fn wait(mut self, options: &RunOptions) -> StageOutput {
-        let deadline = options
-            .time_limit
-            .and_then(|limit| Instant::now().checked_add(limit));
-        let timed_out = !self.ends_before(deadline);
-        if timed_out {
-            self.terminate();
-        }
-        let drained = Instant::now() + DRAIN;
-        self.stdout.ends_before(drained);
-        let stderr = self.stderr.as_ref().map(|stderr| {
-            stderr.ends_before(drained);
-            stderr.take()
-        });
-        let status = self.child.wait();
-        StageOutput {
-            exit_code: if timed_out {
-                TIMED_OUT
-            } else {
-                exit_code(&status)
+    fn wait(self, options: &RunOptions) -> StageOutput {
+        let (status, timed_out) = match options.time_limit {
+            None => (self.ended.recv().ok(), false),
+            Some(limit) => match self.ended.recv_timeout(limit) {
+                Ok(status) => (Some(status), false),
+                Err(RecvTimeoutError::Timeout) => (self.terminate(), true),
+                Err(RecvTimeoutError::Disconnected) => (None, false),
             },
-            stdout: self.stdout.take(),
-            stderr: stderr.unwrap_or_default(),
+        };
+        drop(self.child);
+        let deadline = Instant::now() + DRAIN;
+        let drained = |stream: &Collector| {
+            stream.ends_before(deadline);
+            stream.take()
+        };
+        let stdout = drained(&self.stdout);
+        let stderr = self.stderr.as_ref().map(drained).unwrap_or_default();
+        let exit_code = match status {
+            _ if timed_out => TIMED_OUT,
+            Some(status) => exit_code(&status),
+            None => 1,
+        };
+        StageOutput {
+            exit_code,
+            stdout,
+            stderr,
             timed_out,
         }
     }
 
-    /// Waits for the child itself; a grandchild may live on.
-    fn ends_before(&self, deadline: Option<Instant>) -> bool {
-        let Some(deadline) = deadline else {
-            // Both outcomes mean that there is nothing left to wait for.
-            let _ = self.end.recv();
-            return true;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.end.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
-    }
-
-    /// TERM, a grace period, then KILL, each to the whole group. The grace
-    /// ends early when the child and everything that it shares its output
-    /// with have ended.
-    fn terminate(&self) {
-        let until = Instant::now() + GRACE;
-        self.signal(Signal::TERM);
-        if self.ends_before(Some(until)) {
-            self.stdout.ends_before(until);
-        }
-        self.signal(Signal::KILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Err(error) = kill_process_group(Pid::from_child(&self.child), signal) {
-            tracing::debug!(%error, "the process group is gone already");
-        }
+    /// TERM, a grace period, then KILL, each to the whole group.
+    fn terminate(&self) -> Option<io::Result<ExitStatus>> {
+        self.child.signal(Signal::TERM);
+        let status = self.ended.recv_timeout(GRACE);
+        // Also if the child has ended: what it started may not have heard.
+        self.child.signal(Signal::KILL);
+        status.or_else(|_| self.ended.recv()).ok()
     }
 }
 
@@ -328,6 +306,15 @@ mod tests {
         );
         assert!(output.timed_out);
         assert_eq!(output.stdout, b"deaf\n");
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_streams_open_does_not_hold_the_caller() {
+        let output = sh("echo out; sleep 600 & exit 3", &RunOptions::default());
+        assert_eq!(
+            (output.exit_code, output.stdout.as_slice()),
+            (3, &b"out\n"[..])
+        );
     }
 
     #[test]

@@ -6,13 +6,16 @@
 //! Paths are absolute and already resolved: a symlink in the last component
 //! is never followed.
 
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 use crate::documents;
@@ -126,6 +129,8 @@ pub trait Disk: Send + Sync + Debug {
     fn lock(&self, path: &Path, wait: Duration) -> Result<Held, LockError>;
     /// Identifies this boot of the machine; `None` if that is unknown.
     fn boot_id(&self) -> Option<u128>;
+    /// A number that nobody had before.
+    fn random_id(&self) -> u128;
 }
 
 /// `Ok` for an error that says that there is nothing.
@@ -143,9 +148,11 @@ pub(crate) fn ignore_absence(result: io::Result<()>) -> io::Result<()> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-/// From this many files on, syncing their whole file systems is cheaper.
-#[cfg(target_os = "linux")]
-const MANY_FILES: usize = 64;
+/// Files synced at the same time share the file system's journal commits:
+/// a thousand take a tenth of the time that they take one by one.
+const SYNC_THREADS: usize = 16;
+/// Too few files to start a thread for.
+const FEW_FILES: usize = 8;
 
 impl Disk for RealDisk {
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
@@ -167,10 +174,26 @@ impl Disk for RealDisk {
     }
 
     fn read_range(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = existing(path, OpenOptions::new().read(true))?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.take(length).read_to_end(&mut bytes)?;
+        // Small ranges are read in one call, without asking for the length.
+        const SMALL: u64 = 64 * 1024;
+        let file = existing(path, OpenOptions::new().read(true))?;
+        let there = if length > SMALL {
+            file.metadata()?.len().saturating_sub(offset)
+        } else {
+            SMALL
+        };
+        let wanted = usize::try_from(length.min(there)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; wanted];
+        let mut filled = 0;
+        while filled < wanted {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 
@@ -267,20 +290,25 @@ impl Disk for RealDisk {
         }
     }
 
-    #[cfg(target_os = "linux")]
     fn sync_all(&self, paths: &[PathBuf]) -> io::Result<()> {
-        let mut synced = Vec::new();
-        for path in paths {
-            if paths.len() < MANY_FILES {
-                ignore_absence(self.sync(path, SyncKind::Everything))?;
-            } else if let Some(found) = self.info(path)?
-                && !synced.contains(&found.device)
-            {
-                rustix::fs::syncfs(existing(path, OpenOptions::new().read(true))?)?;
-                synced.push(found.device);
-            }
-        }
-        Ok(())
+        let sync_some = |paths: &[PathBuf]| {
+            let mut each = paths
+                .iter()
+                .map(|path| self.sync(path, SyncKind::Everything));
+            each.try_for_each(ignore_absence)
+        };
+        let share = paths.len().div_ceil(SYNC_THREADS).max(FEW_FILES);
+        thread::scope(|scope| {
+            let mut shares = paths.chunks(share);
+            let own = shares.next().unwrap_or_default();
+            let others: Vec<_> = shares
+                .map(|paths| scope.spawn(move || sync_some(paths)))
+                .collect();
+            let lost = |_| Err(io::Error::other("a thread that syncs files died"));
+            others.into_iter().fold(sync_some(own), |result, other| {
+                result.and(other.join().unwrap_or_else(lost))
+            })
+        })
     }
 
     fn lock(&self, path: &Path, wait: Duration) -> Result<Held, LockError> {
@@ -293,6 +321,11 @@ impl Disk for RealDisk {
             let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
             u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
         })
+    }
+    fn random_id(&self) -> u128 {
+        // Made from the keys that the standard library gets from the system.
+        let half = || u128::from(RandomState::new().build_hasher().finish());
+        half() << 64 | half()
     }
 }
 

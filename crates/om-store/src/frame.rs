@@ -4,9 +4,6 @@
 //! SHA-256; every frame carries the random id of its generation, so leftovers
 //! of earlier generations are never taken for records.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-
 use crate::digest::digest;
 
 /// Records start at multiples of this, so that writing one never rewrites a
@@ -173,12 +170,6 @@ impl Head {
             largest: u64::from_le_bytes(reader.take()?),
         })
     }
-}
-
-/// A random id from the keys that the standard library gets from the system.
-pub(crate) fn random_id() -> u128 {
-    let half = || u128::from(RandomState::new().build_hasher().finish());
-    (half() << 64 | half()).max(1)
 }
 
 /// Takes fixed-size pieces off the front.

@@ -100,35 +100,36 @@ fn run(
 
 /// The group log, with room for another record.
 fn open_group_log(fleet: &Scope, store_dir: &Path) -> Result<Log, CommitError> {
-    let Some((mut log, found)) = Log::open(&fleet.disk, store_dir, GROUP)? else {
-        let mut log = Log::create(&fleet.disk, store_dir, GROUP)?;
-        let mut paths = vec![log.path().to_owned(), store_dir.to_owned()];
-        paths.extend(fleet.dir().ancestors().take(4).map(Path::to_owned));
-        fleet
-            .disk
-            .sync_all(&paths)
-            .map_err(Failure::at("sync", log.path()))?;
-        log.write_head()?;
-        return Ok(log);
+    let (mut log, found) = match Log::open(&fleet.disk, store_dir, GROUP)? {
+        Some(opened) => opened,
+        None => (Log::create(&fleet.disk, store_dir, GROUP)?, Found::Unknown),
     };
     match found {
         Found::Clean => {}
         Found::Unapplied(record) => log.mark_found_applied(record.header.padded_length()),
         Found::Unknown => {
             recover_members(fleet, &log)?;
-            log.recycle(0)?;
+            // Without a head it is not certain that the log itself would
+            // survive: whoever made it may have been killed then.
+            let mut paths = vec![log.path().to_owned(), store_dir.to_owned()];
+            paths.extend(fleet.dir().ancestors().take(4).map(Path::to_owned));
+            restart_log(fleet, &mut log, &paths)?;
         }
     }
     if log.is_full(fleet.checkpoint_bytes) {
-        let logs = members_of(fleet, &log)?;
-        let paths: Vec<_> = logs.into_keys().collect();
-        fleet
-            .disk
-            .sync_all(&paths)
-            .map_err(Failure::at("sync", log.path()))?;
-        log.recycle(0)?;
+        let paths: Vec<_> = members_of(fleet, &log)?.into_keys().collect();
+        restart_log(fleet, &mut log, &paths)?;
     }
     Ok(log)
+}
+
+/// Starts the group log anew once `paths` are durable.
+fn restart_log(fleet: &Scope, log: &mut Log, paths: &[PathBuf]) -> Result<(), CommitError> {
+    fleet
+        .disk
+        .sync_all(paths)
+        .map_err(Failure::at("sync", log.path()))?;
+    Ok(log.recycle(0)?)
 }
 
 /// The logs that a group log completes, with their identities.

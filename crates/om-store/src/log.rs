@@ -89,7 +89,7 @@ impl Log {
             head_path: folder.join(format!("{name}.head")),
             path,
             length,
-            head: fresh_head(log_id),
+            head: fresh_head(&**disk, log_id),
             appended: 0,
         };
         let found = log.locate()?;
@@ -100,7 +100,7 @@ impl Log {
     /// durable until [`Self::path`] and the folders above it are synced.
     pub(crate) fn create(disk: &Arc<dyn Disk>, folder: &Path, name: &str) -> Result<Self, Failure> {
         let path = folder.join(format!("{name}.log"));
-        let log_id = frame::random_id();
+        let log_id = disk.random_id();
         let sector = frame::encode_log_id(log_id);
         match disk.create(&path, &sector, 0o600) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -115,7 +115,7 @@ impl Log {
             path,
             head_path,
             length: SECTOR,
-            head: fresh_head(log_id),
+            head: fresh_head(&**disk, log_id),
             appended: 0,
         })
     }
@@ -333,7 +333,7 @@ impl Log {
         self.head = Head {
             sequence,
             base: sequence,
-            ..fresh_head(self.head.log_id)
+            ..fresh_head(&*self.disk, self.head.log_id)
         };
         self.write_head()
     }
@@ -370,11 +370,11 @@ pub(crate) enum AppendError {
 }
 
 /// The head of a log without records.
-fn fresh_head(log_id: u128) -> Head {
+fn fresh_head(disk: &dyn Disk, log_id: u128) -> Head {
     Head {
         log_id,
         boot: 0,
-        generation: frame::random_id(),
+        generation: disk.random_id(),
         tail: SECTOR,
         sequence: 0,
         base: 0,

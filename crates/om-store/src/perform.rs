@@ -1,5 +1,6 @@
 //! The steps that change files, for commits and recovery alike.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -237,6 +238,7 @@ pub(crate) struct Temporaries<'a> {
     store_dir: &'a Path,
     name: u128,
     made: Vec<PathBuf>,
+    devices: BTreeMap<PathBuf, Option<u64>>,
 }
 
 impl<'a> Temporaries<'a> {
@@ -246,8 +248,9 @@ impl<'a> Temporaries<'a> {
         Self {
             disk,
             store_dir,
-            name: crate::frame::random_id(),
+            name: disk.random_id(),
             made: Vec::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -272,15 +275,20 @@ impl<'a> Temporaries<'a> {
         Ok(path)
     }
 
-    fn device(&self, folder: &Path) -> Result<Option<u64>, Failure> {
+    fn device(&mut self, folder: &Path) -> Result<Option<u64>, Failure> {
+        if let Some(known) = self.devices.get(folder) {
+            return Ok(*known);
+        }
         // Links are followed: what counts is where the files would lie.
         let found = self
             .disk
             .resolve(folder)
             .and_then(|folder| self.disk.info(&folder));
-        Ok(found
+        let device = found
             .map_err(Failure::at("look at", folder))?
-            .map(|info| info.device))
+            .map(|info| info.device);
+        self.devices.insert(folder.to_owned(), device);
+        Ok(device)
     }
 
     fn beside(&self, target: &Path) -> Result<PathBuf, Failure> {

@@ -246,10 +246,21 @@ impl Planner<'_> {
     /// Resolves a path that the commit names, once, and looks at it. Its
     /// folder exists afterwards and can be written to.
     fn target(&mut self, path: &Path) -> Result<(PathBuf, Option<FileInfo>), CommitError> {
-        let target = self
-            .disk
-            .resolve(path)
-            .map_err(Failure::at("follow", path))?;
+        let look = |path: &Path| self.disk.info(path).map_err(Failure::at("look at", path));
+        let mut target = std::path::absolute(path).map_err(Failure::at("find", path))?;
+        let mut found = look(&target)?;
+        if found.is_some_and(|found| found.kind == FileKind::Other) {
+            target = self
+                .disk
+                .resolve(path)
+                .map_err(Failure::at("follow", path))?;
+            found = look(&target)?;
+        }
+        if found.is_some_and(|found| found.kind != FileKind::Regular) {
+            return Err(CommitError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
         if !self.used.insert(target.clone()) {
             return Err(CommitError::Conflict {
                 path: path.to_owned(),
@@ -263,15 +274,6 @@ impl Planner<'_> {
                 .map_err(Failure::at("write to", folder))?;
             self.folders.insert(folder.to_owned());
         }
-        let found = self
-            .disk
-            .info(&target)
-            .map_err(Failure::at("look at", &target))?;
-        if found.is_some_and(|found| found.kind != FileKind::Regular) {
-            return Err(CommitError::NotAFile {
-                path: path.to_owned(),
-            });
-        }
         Ok((target, found))
     }
 
@@ -281,7 +283,7 @@ impl Planner<'_> {
         };
         let bytes = self
             .disk
-            .read(target)
+            .read_range(target, 0, found.identity.length)
             .map_err(Failure::at("read", target))?;
         Ok(Some(Before {
             digest: digest(&bytes),

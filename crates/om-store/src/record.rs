@@ -123,7 +123,7 @@ impl Pass {
         let mut all = Vec::new();
         for file in files {
             // Folders may be new, so their own entries count too.
-            all.extend(file.ancestors().skip(1).take(2).map(Path::to_owned));
+            all.extend(file.ancestors().skip(1).take(4).map(Path::to_owned));
             all.push(file);
         }
         all

@@ -38,8 +38,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Opens the scope of `scope_dir`, which should be absolute; makes it and
-    /// its private folder `.store` (mode 0700) if needed.
+    /// Opens the scope of `scope_dir`; makes it and its private folder
+    /// `.store` (mode 0700) if needed.
     pub fn open(scope_dir: impl Into<PathBuf>) -> Result<Self, CommitError> {
         Self::open_on(scope_dir, Arc::new(RealDisk), CHECKPOINT_BYTES)
     }
@@ -51,8 +51,10 @@ impl Scope {
         disk: Arc<dyn Disk>,
         checkpoint_bytes: u64,
     ) -> Result<Self, CommitError> {
+        let dir = scope_dir.into();
+        let dir = std::path::absolute(&dir).map_err(Failure::at("find", &dir))?;
         let scope = Self {
-            dir: scope_dir.into(),
+            dir,
             disk,
             checkpoint_bytes,
         };

@@ -56,6 +56,8 @@ impl View {
     /// A view of `scope_dir`, which need not exist.
     pub fn open(scope_dir: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let scope_dir = scope_dir.into();
+        let scope_dir =
+            std::path::absolute(&scope_dir).map_err(|source| ReadError::new(&scope_dir, source))?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let Some((log, found)) = open_log(&disk, &scope_dir)? else {
             return Ok(Self {
@@ -72,6 +74,11 @@ impl View {
             position,
             overlay: overlay(replay),
         })
+    }
+
+    /// The folder.
+    pub fn scope_dir(&self) -> &Path {
+        &self.scope_dir
     }
 
     /// The bytes of a document; `None` if there is no regular file.

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-/// One line each: processor, memory, file system, kernel.
+/// One line each: processor, memory, file system, kernel, and how busy it is:
+/// figures of a busy machine say little.
 pub(super) fn describe(directory: &Path) -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -20,6 +21,7 @@ pub(super) fn describe(directory: &Path) -> Vec<(&'static str, String)> {
             "file system",
             file_system(&read("/proc/mounts"), &directory),
         ),
+        ("load at the start", load(&read("/proc/loadavg"))),
         (
             "kernel",
             format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
@@ -34,6 +36,12 @@ fn field(text: &str, name: &str) -> String {
         (found.trim() == name).then(|| value.trim().to_owned())
     });
     value.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The average of the last minute in a `/proc/loadavg` text.
+fn load(text: &str) -> String {
+    let minute = text.split(' ').next().filter(|load| !load.is_empty());
+    minute.unwrap_or("unknown").to_owned()
 }
 
 /// The type of the file system that `directory` lies on: the deepest mount
@@ -65,6 +73,12 @@ mod tests {
         for (directory, kind) in [("/home/x/y", "tmpfs"), ("/home/y", "xfs"), ("/srv", "ext4")] {
             assert_eq!(file_system(mounts, Path::new(directory)), kind);
         }
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_last_minute() {
+        assert_eq!(load("0.42 0.50 0.60 1/100 7\n"), "0.42");
+        assert_eq!(load(""), "unknown");
     }
 
     #[test]

@@ -78,7 +78,7 @@ Examples:
             command: self,
         };
         match (every, pid) {
-            (None, _) => beat.write(out)?,
+            (None, _) => beat.print(out, &beat.write()?)?,
             (Some(_), None) => {
                 return Err(CliError::new("--every needs --pid, the process to follow"));
             }
@@ -108,9 +108,11 @@ impl Beat<'_> {
             )));
         }
         while alive() {
-            self.write(out)?;
-            out.flush()
-                .map_err(|error| crate::command::output_error(&error))?;
+            let document = self.write()?;
+            // The heartbeat matters, not who reads about it: a reader that
+            // went away must not make a live runtime look dead.
+            let _ = self.print(out, &document);
+            let _ = out.flush();
             // Short naps, so that the end of the process is noticed soon.
             let until = Instant::now() + every;
             while Instant::now() < until && alive() {
@@ -121,7 +123,7 @@ impl Beat<'_> {
         Ok(())
     }
 
-    fn write(&self, out: &mut dyn Write) -> Result<(), CliError> {
+    fn write(&self) -> Result<RuntimeHeartbeat, CliError> {
         let runtime = RepoLayout::new(self.repo.to_owned()).runtime(self.loop_id);
         if !runtime.dir().is_dir() {
             return Err(CliError::at(
@@ -133,7 +135,11 @@ impl Beat<'_> {
         let document = self.document(&read_artifact(&path)?)?;
         let text = json::compact(&document) + "\n";
         replace_document(&path, text.as_bytes(), None)?;
-        print_document(out, &document, self.command.pretty)
+        Ok(document)
+    }
+
+    fn print(&self, out: &mut dyn Write, document: &RuntimeHeartbeat) -> Result<(), CliError> {
+        print_document(out, document, self.command.pretty)
     }
 
     fn document(&self, previous: &Artifact) -> Result<RuntimeHeartbeat, CliError> {

@@ -1,9 +1,10 @@
 //! `ops-manager-status` (chapter 03 §3.5), and the page for people.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use om_model::Artifact;
 use om_model::drift::SummarySource;
 use om_model::envelope::Source;
 use om_model::json;
@@ -205,7 +206,7 @@ impl Gather {
         let row = |path: &str| last_row(view, path);
         let documents = StatusDocuments {
             state: document(&files.state_file)?,
-            cursor: document(&files.cursor_file)?,
+            cursor: self.cursor(view, &mut warnings)?,
             health: document(&files.health_file)?,
             heartbeat: document(&files.heartbeat_state_file)?,
             sequence: document(&files.sequence_state_file)?,
@@ -232,6 +233,26 @@ impl Gather {
             summary,
             warnings,
         })
+    }
+
+    /// The cursor, which only its owner may read: for anybody else the report
+    /// goes without it, and says so.
+    fn cursor(
+        &self,
+        view: &View,
+        warnings: &mut Vec<StatusWarning>,
+    ) -> Result<Artifact, ReadError> {
+        match view.artifact(Path::new(&self.files.cursor_file)) {
+            Err(error) if error.source.kind() == ErrorKind::PermissionDenied => {
+                warnings.push(StatusWarning {
+                    file: self.files.cursor_file.clone(),
+                    line: None,
+                    message: "permission denied; the state's own position is shown".to_owned(),
+                });
+                Ok(Artifact::Absent)
+            }
+            other => other,
+        }
     }
 
     /// The telemetry summary; what spoils it becomes a warning.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, presets};
 use include_dir::{Dir, DirEntry, include_dir};
@@ -11,11 +12,7 @@ use serde_json::Value;
 
 use super::style::{Look, Tone};
 use super::words;
-use crate::args::{self, Parsed};
-use crate::command::{self, CommandLine, now};
-use crate::commands::heartbeat::Heartbeat;
-use crate::commands::reconcile::Reconcile;
-use crate::commands::status::Status;
+use crate::command::now;
 use crate::error::CliError;
 
 /// Eight repositories as the runtime left them.
@@ -91,25 +88,46 @@ pub fn run(root: &Path, look: Look) -> Result<String, CliError> {
         let repo = repo.display().to_string();
         let target = ["--repo", repo.as_str(), "--loop", scene.loop_id];
         if scene.heartbeat {
-            invoke::<Heartbeat>(&target)?;
+            invoke("heartbeat", &target)?;
         }
-        invoke::<Reconcile>(&[&target[..], &["--alerts-enabled", "false"]].concat())?;
-        reports.push((scene, invoke::<Status>(&target)?));
+        invoke(
+            "reconcile",
+            &[&target[..], &["--alerts-enabled", "false"]].concat(),
+        )?;
+        let mut report = invoke("status", &target)?;
+        super::style::escape_controls(&mut report);
+        reports.push((scene, report));
     }
     Ok(show(root, &reports, look))
 }
 
-/// Runs a command in this process and returns the document it prints.
-fn invoke<C: CommandLine>(arguments: &[&str]) -> Result<Value, CliError> {
-    let argv = std::iter::once(C::NAME)
-        .chain(arguments.iter().copied())
-        .map(Into::into);
-    let Parsed::Run(parsed) = args::parse::<C>(command::describe::<C>(C::NAME), argv)? else {
-        return Err(CliError::new(format!("{} printed its help", C::NAME)));
-    };
-    let mut printed = Vec::new();
-    parsed.run(&mut printed)?;
-    Ok(json::parse(&printed)?)
+/// Runs a subcommand of this very program and returns what it prints.
+///
+/// As a process of its own, because the demo must not obey hooks and settings
+/// of the operator's environment.
+fn invoke(subcommand: &str, arguments: &[&str]) -> Result<Value, CliError> {
+    let program = std::env::current_exe()?;
+    let mut command = Command::new(&program);
+    command.arg(subcommand).args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if is_setting(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
+        .output()
+        .map_err(|error| CliError::at(&program, error))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        let message = message.trim().trim_start_matches("error: ");
+        return Err(CliError::new(format!("{subcommand}: {message}")));
+    }
+    Ok(json::parse(&output.stdout)?)
+}
+
+/// Whether a variable changes what the commands do.
+fn is_setting(name: &str) -> bool {
+    name.starts_with("OPS_MANAGER_") || matches!(name, "SUPERLOOP_BIN" | "RUST_LOG")
 }
 
 /// Writes one recorded repository, its times moved so that the last event

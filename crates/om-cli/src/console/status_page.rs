@@ -1,5 +1,7 @@
 //! The status of one loop as a page that is read in half a minute.
 
+mod advice;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,13 +11,18 @@ use om_model::{Timestamp, json};
 use serde_json::Value;
 
 use super::style::{Look, Tone};
-use super::words::{self, Step};
+use super::words;
+use advice::Advice;
 
 /// Width of the label column.
 const LABEL: usize = 12;
 
 /// Draws `report`.
+///
+/// Texts in it come from files that others write, so control characters are
+/// shown, never sent to the terminal.
 pub fn render(report: &StatusReport, look: Look) -> String {
+    let report = &harmless(report);
     let page = Page { report, look };
     let mut out = page.title();
     for (label, lines) in [
@@ -36,26 +43,12 @@ pub fn render(report: &StatusReport, look: Look) -> String {
     out
 }
 
-/// One thing to do.
-struct Advice {
-    text: String,
-    command: Option<String>,
-}
-
-impl Advice {
-    fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            command: None,
-        }
-    }
-
-    fn explained(known: &words::Explanation, page: &Page<'_>) -> Self {
-        Self {
-            text: known.advice.to_owned(),
-            command: Some(page.command(known.command)),
-        }
-    }
+/// The report with every text made safe to print.
+fn harmless(report: &StatusReport) -> StatusReport {
+    let mut value = json::to_value(report);
+    super::style::escape_controls(&mut value);
+    // A loop id has no control characters, and no other text is checked.
+    serde_json::from_value(value).unwrap_or_else(|_| report.clone())
 }
 
 struct Page<'a> {
@@ -314,91 +307,6 @@ impl Page<'_> {
         format!(
             "{applied} applied, {recommended} recommended ({confidence} confidence){gap}{verdict}"
         )
-    }
-
-    /// Advice per reason, then per lifecycle state, else that all is well.
-    fn next_steps(&self) -> Vec<Advice> {
-        let mut steps = Vec::new();
-        let state = text(&self.report.lifecycle.state);
-        for code in self.reason_codes() {
-            if code == "ingest_stale" && state == "complete" {
-                steps.push(Advice::new(
-                    "The run is complete, so a silent log is expected.",
-                ));
-            } else if let Some(known) = words::explain(&code) {
-                steps.push(Advice::explained(known, self));
-            }
-        }
-        if self.drift_status().as_deref() == Some("drift_active")
-            && let Some(known) = words::explain("profile_drift_detected")
-        {
-            steps.push(Advice::explained(known, self));
-        }
-        match state.as_str() {
-            "awaiting_approval" => steps.push(Advice {
-                command: Some(self.target("superloop.sh approve", " --by <you>")),
-                ..Advice::new(
-                    "Review the candidate, then decide; --reject refuses it, --note says why.",
-                )
-            }),
-            "stopped" | "failed" => steps.push(Advice {
-                command: Some(self.command(Step::LastEvents)),
-                ..Advice::new("Read why, fix the cause, then run the loop again.")
-            }),
-            _ => {}
-        }
-        // Two reasons may lead to the same look.
-        let mut shown = Vec::new();
-        for step in &mut steps {
-            if shown.contains(&step.command) {
-                step.command = None;
-            }
-            shown.push(step.command.clone());
-        }
-        if steps.is_empty() {
-            steps.push(Advice::new("Nothing. Look again after the next pass."));
-        }
-        steps
-    }
-
-    fn reason_codes(&self) -> Vec<String> {
-        let codes = self.health_value("reasonCodes").and_then(Value::as_array);
-        codes.into_iter().flatten().map(text).collect()
-    }
-
-    fn drift_status(&self) -> Option<String> {
-        Lookup::new(self.report.drift.as_ref()?)
-            .text("status")
-            .ok()
-            .flatten()
-    }
-
-    /// A command that can be pasted into a shell anywhere.
-    fn command(&self, step: Step) -> String {
-        let files = &self.report.files;
-        let last = |file: &str| format!("tail -n 1 {} | jq .", quoted(file));
-        match step {
-            Step::Reconcile => self.target("ops-manager reconcile", " --pretty"),
-            Step::Replay => self.target("ops-manager reconcile", " --from-start --pretty"),
-            Step::Summary => self.target("ops-manager telemetry-summary", " --pretty"),
-            Step::LastEvents => {
-                let source = &self.report.source;
-                let events = format!(
-                    "{}/.superloop/loops/{}/events.jsonl",
-                    source.repo_path, source.loop_id
-                );
-                format!("tail -n 5 {}", quoted(&events))
-            }
-            Step::LastPass => last(&files.reconcile_telemetry_file),
-            Step::LastInvocation => last(&files.control_invocations_file),
-            Step::Heartbeat => format!("jq . {}", quoted(&files.heartbeat_state_file)),
-        }
-    }
-
-    fn target(&self, command: &str, rest: &str) -> String {
-        let source = &self.report.source;
-        let (repo, loop_id) = (quoted(&source.repo_path), quoted(source.loop_id.as_str()));
-        format!("{command} --repo {repo} --loop {loop_id}{rest}")
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
 
 /// How to draw for one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,35 @@ impl Look {
             (Tone::Strong | Tone::Faint, _) => " ",
         }
     }
+}
+
+/// Rewrites control characters, and those that reorder text, in every string
+/// of `value` as escapes, so that printing it cannot drive a terminal.
+pub fn escape_controls(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(is_dangerous) => *text = escaped(text),
+        Value::Array(items) => items.iter_mut().for_each(escape_controls),
+        Value::Object(members) => members.values_mut().for_each(escape_controls),
+        _ => {}
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            if is_dangerous(c) {
+                out.extend(c.escape_unicode());
+            } else {
+                out.push(c);
+            }
+            out
+        })
+}
+
+fn is_dangerous(c: char) -> bool {
+    let reorders =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Whether standard output is a terminal, so that a page makes sense.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use om_store::LockError;
@@ -32,6 +33,7 @@ type Decide = dyn Fn(usize) -> Fate + Send + Sync;
 pub(crate) struct Hooked {
     decide: Box<Decide>,
     count: AtomicUsize,
+    syncs: Arc<Mutex<usize>>,
 }
 
 impl Hooked {
@@ -39,7 +41,14 @@ impl Hooked {
         Self {
             decide: Box::new(decide),
             count: AtomicUsize::new(0),
+            syncs: Arc::default(),
         }
+    }
+
+    /// Counts syncs in `syncs` too.
+    pub(crate) fn counting_syncs(mut self, syncs: Arc<Mutex<usize>>) -> Self {
+        self.syncs = syncs;
+        self
     }
 
     /// Changing operations so far.
@@ -77,6 +86,11 @@ fn die() -> ! {
     unreachable!("a killed process does not go on")
 }
 
+/// Half of an operation that has no halves.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "stands where halves of writes stand"
+)]
 fn nothing() -> io::Result<()> {
     Ok(())
 }
@@ -162,10 +176,12 @@ impl Disk for Hooked {
     }
 
     fn sync(&self, path: &Path, kind: SyncKind) -> io::Result<()> {
+        *self.syncs.lock().expect("not poisoned") += 1;
         self.step(nothing, || RealDisk.sync(path, kind))
     }
 
     fn sync_all(&self, paths: &[PathBuf]) -> io::Result<()> {
+        *self.syncs.lock().expect("not poisoned") += paths.len();
         self.step(nothing, || RealDisk.sync_all(paths))
     }
 
@@ -175,5 +191,8 @@ impl Disk for Hooked {
 
     fn boot_id(&self) -> Option<u128> {
         RealDisk.boot_id()
+    }
+    fn random_id(&self) -> u128 {
+        RealDisk.random_id()
     }
 }

@@ -2,8 +2,9 @@
 //! after its commit, once the next writer has recovered.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -11,9 +12,12 @@ use om_store::disk::{Disk, RealDisk};
 use om_store::{Commit, Scope};
 
 use crate::hooked::{Fate, Hooked};
+use crate::model::{Model, Unique, document_paths, journal_paths};
+use crate::random::Random;
 use crate::shapes::{Shape, assert_swept, tree};
 
-/// Tells a child what to run: `<shape>|<operation>|<half>|<folder>`.
+/// Tells a child what to run: `<what>|<operation>|<half>|<folder>`, where
+/// `<what>` is the name of a shape or the number of a random commit.
 const CHILD: &str = "OM_STORE_TEST_CHILD";
 
 /// Where children run; nothing happens here in the parent.
@@ -24,23 +28,26 @@ fn child_of_the_kill_tests() {
     };
     let mut parts = task.splitn(4, '|');
     let mut next = || parts.next().expect("a part").to_owned();
-    let (shape, at, half) = (
+    let (what, at, half) = (
         next(),
         next().parse::<usize>().expect("a number"),
         next() == "half",
     );
-    let ops = next();
+    let folder = next();
     let fatal = if half { Fate::DieHalfway } else { Fate::Die };
     let disk: Arc<dyn Disk> = Arc::new(Hooked::new(
         move |position| if position == at { fatal } else { Fate::Go },
     ));
-    Shape::named(&shape)
-        .run(Path::new(&ops), &disk)
-        .expect("committed");
+    match what.parse::<u64>() {
+        Ok(first) => commit_until_killed(&disk, Path::new(&folder), first),
+        Err(_) => Shape::named(&what)
+            .run(Path::new(&folder), &disk)
+            .expect("committed"),
+    }
 }
 
-/// Runs `shape` in a child that dies at operation `at`; whether it did.
-fn dies(shape: Shape, ops: &Path, at: usize, half: bool) -> bool {
+/// Runs `what` in a child that dies at operation `at`; whether it did.
+fn dies(what: &str, folder: &Path, at: usize, half: bool) -> bool {
     let half = if half { "half" } else { "whole" };
     let status = Command::new(std::env::current_exe().expect("own path"))
         .args([
@@ -48,10 +55,7 @@ fn dies(shape: Shape, ops: &Path, at: usize, half: bool) -> bool {
             "kills::child_of_the_kill_tests",
             "--test-threads=1",
         ])
-        .env(
-            CHILD,
-            format!("{}|{at}|{half}|{}", shape.name(), ops.display()),
-        )
+        .env(CHILD, format!("{what}|{at}|{half}|{}", folder.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -59,12 +63,12 @@ fn dies(shape: Shape, ops: &Path, at: usize, half: bool) -> bool {
         .expect("started");
     assert!(
         status.success() || status.signal() == Some(9),
-        "{shape:?} at {at}: {status}"
+        "{what} at {at}: {status}"
     );
     !status.success()
 }
 
-type Trees = Vec<Vec<(std::path::PathBuf, String)>>;
+type Trees = Vec<Vec<(PathBuf, String)>>;
 
 fn trees(shape: Shape, ops: &Path) -> Trees {
     shape
@@ -92,7 +96,7 @@ fn killed_at_every_operation(shape: Shape, half: bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let ops = folder.path();
         shape.prepare(ops);
-        let died = dies(shape, ops, at, half);
+        let died = dies(&shape.name(), ops, at, half);
         for (position, name) in shape.scopes().iter().enumerate() {
             let dir = ops.join(name);
             let scope = Scope::open(&dir).expect("opened");
@@ -161,4 +165,147 @@ fn a_kill_during_a_checkpoint_loses_nothing() {
 fn a_kill_during_the_first_commit_of_a_scope_leaves_a_usable_one() {
     killed_at_every_operation(Shape::First, false);
     killed_at_every_operation(Shape::First, true);
+}
+
+/// Commits of the random history.
+const HISTORY: u64 = 1000;
+/// Small, so that checkpoints happen too.
+const CHECKPOINT_BYTES: u64 = 32 * 1024;
+
+/// The commit of that number, given what is there.
+fn random_commit(model: &Model, dir: &Path, number: u64) -> (Commit, Model) {
+    model.random_commit(
+        dir,
+        &mut Random::new(number),
+        &mut Unique::from(number * 1000),
+    )
+}
+
+fn observe(dir: &Path) -> Model {
+    Model::observe(dir, |path| fs::read(path).ok())
+}
+
+/// In the child: one commit after the other, from what is there.
+fn commit_until_killed(disk: &Arc<dyn Disk>, dir: &Path, first: u64) {
+    let scope = Scope::open_on(dir, Arc::clone(disk), CHECKPOINT_BYTES).expect("opened");
+    let mut model = observe(dir);
+    for number in first..HISTORY {
+        let (commit, after) = random_commit(&model, dir, number);
+        scope.commit(commit).expect("committed");
+        model = after;
+    }
+}
+
+/// What someone else did while a killed commit was unfinished.
+#[derive(Debug, Default)]
+struct Edits {
+    documents: Vec<(PathBuf, String)>,
+    rows: Vec<(PathBuf, String)>,
+    tails: Vec<(PathBuf, String)>,
+}
+
+impl Edits {
+    /// Edits with `mv`, in place, and with `>>`.
+    fn make(dir: &Path, random: &mut Random, unique: &mut Unique) -> Self {
+        let mut edits = Self::default();
+        let text = unique.text("edit", random);
+        let document = random.choose(&document_paths(dir)).clone();
+        let journal = random.choose(&journal_paths(dir)).clone();
+        match random.below(6) {
+            0 if document.exists() => {
+                fs::write(document.with_extension("tmp"), &text).expect("written");
+                fs::rename(document.with_extension("tmp"), &document).expect("renamed");
+                edits.documents.push((document, text));
+            }
+            1 if document.exists() => {
+                fs::write(&document, &text).expect("written");
+                edits.documents.push((document, text));
+            }
+            2 if journal.exists() => {
+                append(&journal, &format!("{text}\n"));
+                edits.rows.push((journal, text));
+            }
+            3 if journal.exists() => {
+                append(&journal, &text);
+                edits.tails.push((journal, text));
+            }
+            _ => {}
+        }
+        edits
+    }
+
+    /// `model` with these edits, less the rows, whose place is not known.
+    fn over(&self, mut model: Model) -> Model {
+        model.documents.extend(self.documents.iter().cloned());
+        model
+    }
+
+    /// Takes the rows out of what was found; each has to be there once.
+    fn take_out(&self, mut found: Model) -> Model {
+        for (path, row) in &self.rows {
+            let rows = found.journals.entry(path.clone()).or_default();
+            let count = rows.len();
+            rows.retain(|other| other != row);
+            // Behind a row torn by the kill it is part of that line.
+            assert!(
+                rows.len() + 1 == count || rows.iter().any(|other| other.ends_with(row)),
+                "{row} in {}",
+                path.display()
+            );
+            rows.retain(|other| !other.ends_with(row.as_str()));
+        }
+        found
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(path)
+        .expect("opened");
+    file.write_all(text.as_bytes()).expect("written");
+}
+
+#[test]
+fn a_long_history_of_kills_and_foreign_edits_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join(".superloop/ops-manager/one");
+    let mut random = Random::new(7);
+    let mut unique = Unique::from(HISTORY * 1000);
+    let scope = Scope::open(&dir).expect("opened");
+    let mut model = Model::default();
+    let mut number = 0;
+    while number < HISTORY {
+        dies(
+            &number.to_string(),
+            &dir,
+            random.below(150),
+            random.below(2) == 0,
+        );
+        let edits = Edits::make(&dir, &mut random, &mut unique);
+        scope.recover().expect("recovered");
+        let found = edits.take_out(observe(&dir));
+        // The commits that returned, and perhaps the one that did not.
+        while edits.over(model.clone()) != found {
+            assert!(
+                number < HISTORY,
+                "after {edits:?} no history leads to\n{found:?}"
+            );
+            model = random_commit(&model, &dir, number).1;
+            number += 1;
+        }
+        model = observe(&dir);
+        for (journal, tail) in &edits.tails {
+            scope
+                .commit(Commit::new().row(journal, "after a tail"))
+                .expect("committed");
+            let torn = fs::read_to_string(journal.with_extension("jsonl.torn")).expect("readable");
+            assert_eq!(
+                torn.lines().filter(|line| line.ends_with(tail)).count(),
+                1,
+                "{tail} in {torn}"
+            );
+            model = observe(&dir);
+        }
+    }
 }

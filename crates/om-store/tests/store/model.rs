@@ -49,6 +49,13 @@ impl fmt::Debug for Model {
 #[derive(Debug, Default)]
 pub(crate) struct Unique(u64);
 
+impl From<u64> for Unique {
+    /// Counts from there.
+    fn from(start: u64) -> Self {
+        Self(start)
+    }
+}
+
 impl Unique {
     pub(crate) fn text(&mut self, what: &str, random: &mut Random) -> String {
         self.0 += 1;
@@ -87,10 +94,12 @@ impl Model {
         let mut after = self.clone();
         let mut commit = Commit::new();
         for _ in 0..=random.below(4) {
-            let (journal, row) = (
-                random.choose(&journal_paths(dir)).clone(),
-                unique.text("row", random),
-            );
+            let journal = random.choose(&journal_paths(dir)).clone();
+            // Equal rows are rows of their own.
+            let row = match random.below(4) {
+                0 => "{\"row\":\"again\"}".to_owned(),
+                _ => unique.text("row", random),
+            };
             commit = commit.row(&journal, row.clone());
             after.journals.entry(journal).or_default().push(row);
         }
@@ -102,7 +111,11 @@ impl Model {
                     commit = commit.removal(path);
                 }
                 _ => {
-                    let text = unique.text("document", random);
+                    // Some contents come back, as those of real documents do.
+                    let text = match random.below(3) {
+                        0 => format!("{{\"again\":{}}}", random.below(2)),
+                        _ => unique.text("document", random),
+                    };
                     let options = DocumentOptions {
                         last: path.ends_with("state.json"),
                         ..DocumentOptions::default()

@@ -1,6 +1,6 @@
 //! A small seeded generator, so that every run of a test is the same.
 
-/// SplitMix64.
+/// The `SplitMix64` generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

@@ -75,10 +75,7 @@ impl Change {
     fn apply(&self, names: &mut Names) {
         match self {
             Self::Add(path, entry) => {
-                if path
-                    .parent()
-                    .is_none_or(|folder| names.get(folder) == Some(&Entry::Folder))
-                {
+                if is_placeable(names, path) {
                     names.insert(path.clone(), *entry);
                 }
             }
@@ -91,7 +88,9 @@ impl Change {
                 }
             }
             Self::Rename(from, to) => {
-                if let Some(entry) = names.remove(from) {
+                if is_placeable(names, to)
+                    && let Some(entry) = names.remove(from)
+                {
                     names.insert(to.clone(), entry);
                 }
             }
@@ -100,6 +99,12 @@ impl Change {
             }
         }
     }
+}
+
+/// Whether the folder that `path` belongs into is there.
+fn is_placeable(names: &Names, path: &Path) -> bool {
+    path.parent()
+        .is_none_or(|folder| names.get(folder) == Some(&Entry::Folder))
 }
 
 #[derive(Debug)]
@@ -111,6 +116,8 @@ struct State {
     clock: i64,
     next_inode: u64,
     boot: u128,
+    /// Ids given out.
+    ids: u128,
     /// Changing operations until the power fails.
     power: usize,
 }
@@ -130,6 +137,7 @@ impl Simulated {
             clock: 0,
             next_inode: 1,
             boot: 1,
+            ids: 0,
             power: usize::MAX,
         }))
     }
@@ -142,6 +150,11 @@ impl Simulated {
     /// Whether it is on.
     pub(crate) fn has_power(&self) -> bool {
         self.state().power > 0
+    }
+
+    /// Starts again as after a kill: nothing is lost.
+    pub(crate) fn restart(&self) {
+        self.state().power = usize::MAX;
     }
 
     /// Starts again with what the power loss left.
@@ -375,7 +388,7 @@ impl Disk for Simulated {
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
         self.change(|state| {
             state.edit(path, |content| {
-                content.resize(usize::try_from(length).expect("small"), 0)
+                content.resize(usize::try_from(length).expect("small"), 0);
             })
         })
     }
@@ -421,5 +434,10 @@ impl Disk for Simulated {
 
     fn boot_id(&self) -> Option<u128> {
         Some(self.state().boot)
+    }
+    fn random_id(&self) -> u128 {
+        let mut state = self.state();
+        state.ids += 1;
+        state.ids
     }
 }

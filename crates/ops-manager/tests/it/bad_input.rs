@@ -51,7 +51,7 @@ fn a_missing_repository_is_refused_by_every_command() {
         let run = repo.run_plain(command, &["--repo", &file, "--loop", "l"]);
         assert_eq!(
             run.error(),
-            format!("--repo {file}: Not a directory"),
+            format!("--repo {file}: No such file or directory (it is not a directory)"),
             "{command}"
         );
     }
@@ -432,7 +432,6 @@ fn a_full_disk_leaves_the_state_from_before() {
         .arg(program);
     limited.args(["--repo", &repository, "--loop", &repo.loop_id]);
     let run = finished(limited.stdin(Stdio::null()).output().expect("sh runs"));
-    drop(command.stdin(Stdio::null()));
     assert!(!run.error().is_empty());
     assert_eq!(repo.tree(), before);
     assert_eq!(

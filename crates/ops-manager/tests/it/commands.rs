@@ -91,12 +91,19 @@ fn tokens_are_read_from_left_to_right() {
 fn an_unknown_argument_is_named_even_if_required_flags_are_missing() {
     let repo = Repo::empty("l");
     for entry in entry_points() {
-        for unknown in ["--bogus", "stray", "-z", "--"] {
+        for unknown in ["--bogus", "stray", "-z"] {
             let run = start(&repo, &entry, &[unknown]);
             let context = format!("{entry:?} {unknown}");
             refused(&run, &format!("unknown argument: {unknown}"), &context);
         }
     }
+}
+
+#[test]
+fn two_dashes_are_an_argument_like_any_other() {
+    let repo = Repo::sample("running");
+    let run = repo.run("ops-manager-loop-run-snapshot", &["--"]);
+    refused(&run, "unknown argument: --", "an unknown token");
 }
 
 #[test]

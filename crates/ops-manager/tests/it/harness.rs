@@ -109,7 +109,7 @@ impl Repo {
         repo.write_events(
             &lines
                 .iter()
-                .map(|line| format!("{line}\n"))
+                .flat_map(|line| [line, "\n"])
                 .collect::<String>(),
         );
         repo

@@ -1,16 +1,25 @@
 //! The real binaries, end to end, on real trees.
 
+#![expect(
+    clippy::expect_used,
+    reason = "what a test sets up works, or the test fails"
+)]
+
 mod bad_input;
+mod barriers;
 mod commands;
 mod crash;
 mod demo;
 mod drift;
 mod escalations;
+mod evaluations;
 mod failures;
 mod harness;
 mod heartbeat;
 mod hook_failures;
+mod hook_start;
 mod hooks;
+mod observation;
 mod observed_heartbeat;
 mod reconcile;
 mod samples;
@@ -20,3 +29,4 @@ mod status;
 mod status_sources;
 mod thresholds;
 mod validation;
+mod validation_inputs;

@@ -17,7 +17,9 @@ fn pass(repo: &Repo, trace_id: &str) -> Value {
 fn files(repo: &Repo) -> Vec<String> {
     let root = repo.manager("");
     let tree = repo.tree();
-    let ours = tree.iter().filter_map(|(path, _)| path.strip_prefix(&root).ok());
+    let ours = tree
+        .iter()
+        .filter_map(|(path, _)| path.strip_prefix(&root).ok());
     ours.map(|path| path.display().to_string()).collect()
 }
 
@@ -48,7 +50,10 @@ fn every_file_but_the_cursor_is_compact_whatever_pretty_says() {
     for file in files(&repo) {
         let content = fs::read_to_string(repo.manager(&file)).expect("UTF-8");
         if file == "cursor.json" {
-            assert!(content.starts_with("{\n  \"schemaVersion\": \"v1\",\n"), "{content}");
+            assert!(
+                content.starts_with("{\n  \"schemaVersion\": \"v1\",\n"),
+                "{content}"
+            );
         } else {
             assert_eq!(content.matches('\n').count(), 1, "{file}");
         }
@@ -133,7 +138,11 @@ fn transport_health_counts_failures_and_remembers_both_times() {
         "lastResult": "success", "failureStreak": 0,
         "lastSuccessAt": "<now>", "lastFailureAt": "<now>",
     });
-    assert_eq!(document(), recovered, "the failure code is not carried over");
+    assert_eq!(
+        document(),
+        recovered,
+        "the failure code is not carried over"
+    );
 }
 
 #[test]
@@ -161,7 +170,9 @@ fn the_sequence_document_and_its_row_say_the_same() {
     });
     let with = |additions: &[(&str, &str)]| {
         let mut whole = shared.clone();
-        additions.iter().for_each(|(name, value)| whole[name] = json!(value));
+        for (name, value) in additions {
+            whole[name] = json!(value);
+        }
         whole
     };
     assert_eq!(
@@ -243,7 +254,10 @@ fn a_pass_without_news_keeps_the_position_and_falls_back_to_the_snapshot() {
     let repo = healthy();
     let first = pass(&repo, "t1");
     assert_eq!(first["transition"]["previousState"], "none");
-    assert_eq!(first["transition"]["triggeringSignal"], "event:iteration_start");
+    assert_eq!(
+        first["transition"]["triggeringSignal"],
+        "event:iteration_start"
+    );
     assert_eq!(first["transition"]["confidence"], "high");
     let second = pass(&repo, "t2");
     assert_eq!(
@@ -257,7 +271,10 @@ fn a_pass_without_news_keeps_the_position_and_falls_back_to_the_snapshot() {
     assert_eq!(second["sequence"]["events"]["last"], json!(null));
     let row = repo.last_row("telemetry/reconcile.jsonl");
     assert_eq!(row["eventsIngested"], 0);
-    assert_eq!((&row["cursorOffsetBefore"], &row["cursorOffsetAfter"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&row["cursorOffsetBefore"], &row["cursorOffsetAfter"]),
+        (&json!(2), &json!(2))
+    );
 }
 
 #[test]
@@ -276,7 +293,10 @@ fn max_events_takes_a_log_in_batches() {
         assert_eq!(row["eventsIngested"], ingested);
         assert_eq!(row["cursorOffsetAfter"], after);
         let cursor = repo.manager_json("cursor.json");
-        assert_eq!((&cursor["eventLineOffset"], &cursor["eventLineCount"]), (&json!(after), &json!(5)));
+        assert_eq!(
+            (&cursor["eventLineOffset"], &cursor["eventLineCount"]),
+            (&json!(after), &json!(5))
+        );
         assert_eq!(state["sequence"]["violations"], json!([]));
     }
 }
@@ -287,13 +307,22 @@ fn a_declared_replay_is_no_drift_and_no_regression() {
     pass(&repo, "t1");
     let state = repo.reconcile(&["--from-start"]).ok();
     assert_eq!(state["sequence"]["violations"], json!([]));
-    assert_eq!(state["divergence"]["flags"]["cursorRegression"], json!(false));
+    assert_eq!(
+        state["divergence"]["flags"]["cursorRegression"],
+        json!(false)
+    );
     let row = repo.last_row("telemetry/reconcile.jsonl");
     assert_eq!(row["fromStart"], json!(true));
-    assert_eq!((&row["cursorOffsetBefore"], &row["eventsIngested"]), (&json!(0), &json!(2)));
+    assert_eq!(
+        (&row["cursorOffsetBefore"], &row["eventsIngested"]),
+        (&json!(0), &json!(2))
+    );
     let batch = repo.reconcile(&["--from-start", "--max-events", "1"]).ok();
     assert_eq!(batch["sequence"]["violations"], json!([]));
-    assert_eq!(batch["divergence"]["flags"]["cursorRegression"], json!(false));
+    assert_eq!(
+        batch["divergence"]["flags"]["cursorRegression"],
+        json!(false)
+    );
     assert_eq!(repo.manager_json("cursor.json")["eventLineOffset"], 1);
     assert!(!repo.manager("escalations.jsonl").exists());
 }
@@ -312,7 +341,10 @@ fn a_declared_replay_needs_no_old_sequence_state() {
 #[test]
 fn custom_paths_are_used_created_and_reported() {
     let repo = healthy();
-    repo.put_runtime("heartbeat.v1.json", &format!(r#"{{"timestamp":"{}"}}"#, ago(1_000)));
+    repo.put_runtime(
+        "heartbeat.v1.json",
+        &format!(r#"{{"timestamp":"{}"}}"#, ago(1_000)),
+    );
     let flags = [
         ("--cursor-file", "a/cursor.json"),
         ("--state-file", "b/state.json"),
@@ -323,7 +355,10 @@ fn custom_paths_are_used_created_and_reported() {
         ("--heartbeat-state-file", "g/heartbeat.json"),
         ("--heartbeat-telemetry-file", "h/heartbeat.jsonl"),
     ];
-    let arguments: Vec<&str> = flags.iter().flat_map(|(flag, path)| [*flag, path]).collect();
+    let arguments: Vec<&str> = flags
+        .iter()
+        .flat_map(|(flag, path)| [*flag, path])
+        .collect();
     repo.reconcile(&arguments).ok();
     for (flag, path) in flags {
         assert!(repo.outside(path).is_file(), "{flag} {path}");

@@ -45,7 +45,7 @@ fn scrub_members(members: &Map<String, Value>, repo: &Path) -> Map<String, Value
         .is_some_and(|metric| metric.ends_with("LagSeconds"));
     let scrubbed = |name: &str, value: &Value| match value {
         Value::Number(_) | Value::String(_) if volatile(name).is_some() => {
-            volatile(name).map_or(Value::Null, |constant| constant.into())
+            volatile(name).map_or(Value::Null, Value::from)
         }
         Value::String(_) if is_lag && name == "observed" => "<lag>".into(),
         Value::String(_) if name.ends_with("Sha256") || name == "digestState" => "<digest>".into(),

@@ -3,8 +3,6 @@
 
 use std::fs;
 
-use serde_json::json;
-
 use crate::harness::{Repo, healthy};
 
 /// A command line on which everything is wrong, mended one mistake at a time.
@@ -15,7 +13,9 @@ struct Ladder<'a> {
 
 impl<'a> Ladder<'a> {
     fn new(command: &'a str, flags: &[(&'a str, &str)]) -> Self {
-        let flags = flags.iter().map(|(flag, value)| (*flag, (*value).to_owned()));
+        let flags = flags
+            .iter()
+            .map(|(flag, value)| (*flag, (*value).to_owned()));
         Self {
             command,
             flags: flags.collect(),
@@ -40,7 +40,10 @@ impl<'a> Ladder<'a> {
     }
 
     fn run(&self, repo: &Repo) -> crate::harness::Run {
-        let words = self.flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
+        let words = self
+            .flags
+            .iter()
+            .flat_map(|(flag, value)| [*flag, value.as_str()]);
         repo.run_plain(self.command, &words.collect::<Vec<_>>())
     }
 
@@ -58,7 +61,11 @@ impl<'a> Ladder<'a> {
 /// The threshold flags in checking order, and the metric that a pair is
 /// named by.
 const THRESHOLDS: [(&str, &str, &str); 3] = [
-    ("--degraded-ingest-lag-seconds", "--critical-ingest-lag-seconds", "ingest lag"),
+    (
+        "--degraded-ingest-lag-seconds",
+        "--critical-ingest-lag-seconds",
+        "ingest lag",
+    ),
     (
         "--degraded-heartbeat-lag-seconds",
         "--critical-heartbeat-lag-seconds",
@@ -93,7 +100,9 @@ fn climb_thresholds(ladder: &mut Ladder<'_>, repo: &Repo) {
 }
 
 fn bad_thresholds<'a>() -> Vec<(&'a str, &'a str)> {
-    let flags = THRESHOLDS.iter().flat_map(|(degraded, critical, _)| [*degraded, *critical]);
+    let flags = THRESHOLDS
+        .iter()
+        .flat_map(|(degraded, critical, _)| [*degraded, *critical]);
     flags.map(|flag| (flag, "bad")).collect()
 }
 
@@ -115,33 +124,66 @@ fn reconcile_reports_mistakes_in_the_order_of_its_table() {
         ("--drift-min-confidence", "certain"),
     ];
     let mut ladder = Ladder::new("ops-manager-reconcile", &flags);
-    bad_thresholds().into_iter().for_each(|(flag, bad)| ladder.set(flag, bad));
+    for (flag, bad) in bad_thresholds() {
+        ladder.set(flag, bad);
+    }
     ladder.says(&repo, "--repo is required");
     ladder.set("--repo", "/nowhere/at-all");
     ladder.says(&repo, "--loop is required");
     ladder.set("--loop", "l");
     for (flag, good, message) in [
-        ("--max-events", "0", "--max-events must be a non-negative integer"),
-        ("--retry-attempts", "1", "--retry-attempts must be an integer >= 1"),
+        (
+            "--max-events",
+            "0",
+            "--max-events must be a non-negative integer",
+        ),
+        (
+            "--retry-attempts",
+            "1",
+            "--retry-attempts must be an integer >= 1",
+        ),
         (
             "--retry-backoff-seconds",
             "0",
             "--retry-backoff-seconds must be a non-negative integer",
         ),
-        ("--drift-required-streak", "", "--drift-required-streak must be an integer >= 1"),
-        ("--drift-summary-window", "", "--drift-summary-window must be an integer >= 1"),
-        ("--alerts-enabled", "false", "--alerts-enabled must be true or false"),
-        ("--transport", "local", "--transport must be local or sprite_service"),
+        (
+            "--drift-required-streak",
+            "",
+            "--drift-required-streak must be an integer >= 1",
+        ),
+        (
+            "--drift-summary-window",
+            "",
+            "--drift-summary-window must be an integer >= 1",
+        ),
+        (
+            "--alerts-enabled",
+            "false",
+            "--alerts-enabled must be true or false",
+        ),
+        (
+            "--transport",
+            "local",
+            "--transport must be local or sprite_service",
+        ),
     ] {
         ladder.says(&repo, message);
         // The environment has its turn only where the flag was not given.
-        if good.is_empty() { ladder.drop(flag) } else { ladder.set(flag, good) }
+        if good.is_empty() {
+            ladder.drop(flag);
+        } else {
+            ladder.set(flag, good);
+        }
     }
     ladder.says(&repo, "--repo /nowhere/at-all: No such file or directory");
     ladder.set("--repo", &path);
     ladder.begins(&repo, "unknown threshold profile: nope");
     ladder.set("--threshold-profile", "strict");
-    ladder.says(&repo, "--drift-min-confidence must be one of: low, medium, high");
+    ladder.says(
+        &repo,
+        "--drift-min-confidence must be one of: low, medium, high",
+    );
     ladder.set("--drift-min-confidence", "low");
     ladder.says(&repo, "--drift-required-streak must be an integer >= 1");
     repo.env("OPS_MANAGER_DRIFT_REQUIRED_STREAK", "2");
@@ -157,14 +199,26 @@ fn reconcile_reports_mistakes_in_the_order_of_its_table() {
 fn an_empty_number_or_enum_is_the_error_of_its_flag() {
     let repo = healthy();
     for (flag, message) in [
-        ("--max-events", "--max-events must be a non-negative integer"),
-        ("--retry-attempts", "--retry-attempts must be an integer >= 1"),
+        (
+            "--max-events",
+            "--max-events must be a non-negative integer",
+        ),
+        (
+            "--retry-attempts",
+            "--retry-attempts must be an integer >= 1",
+        ),
         (
             "--retry-backoff-seconds",
             "--retry-backoff-seconds must be a non-negative integer",
         ),
-        ("--drift-required-streak", "--drift-required-streak must be an integer >= 1"),
-        ("--drift-summary-window", "--drift-summary-window must be an integer >= 1"),
+        (
+            "--drift-required-streak",
+            "--drift-required-streak must be an integer >= 1",
+        ),
+        (
+            "--drift-summary-window",
+            "--drift-summary-window must be an integer >= 1",
+        ),
         ("--alerts-enabled", "--alerts-enabled must be true or false"),
         ("--transport", "--transport must be local or sprite_service"),
         (
@@ -220,8 +274,12 @@ fn health_reports_mistakes_in_the_order_of_its_table() {
         ("--now", "yesterday"),
     ];
     let mut ladder = Ladder::new("ops-manager-health", &flags);
-    bad_thresholds().into_iter().for_each(|(flag, bad)| ladder.set(flag, bad));
-    files.iter().for_each(|(flag, _)| ladder.set(flag, "broken"));
+    for (flag, bad) in bad_thresholds() {
+        ladder.set(flag, bad);
+    }
+    for (flag, _) in files {
+        ladder.set(flag, "broken");
+    }
     ladder.says(&repo, "--transport must be local or sprite_service");
     ladder.set("--transport", "sprite_service");
     ladder.says(&repo, "--ingest-status must be success or failed");
@@ -233,7 +291,10 @@ fn health_reports_mistakes_in_the_order_of_its_table() {
         ladder.begins(&repo, &format!("invalid {name} JSON: broken"));
         ladder.set(flag, "good");
     }
-    assert_eq!(ladder.run(&repo).ok()["transport"]["mode"], "sprite_service");
+    assert_eq!(
+        ladder.run(&repo).ok()["transport"]["mode"],
+        "sprite_service"
+    );
 }
 
 #[test]
@@ -255,55 +316,10 @@ fn poll_events_checks_flags_before_the_repository_and_the_log_after_it() {
     let root = repo.runtime_dir().display().to_string();
     ladder.begins(&repo, &format!("required artifact root missing: {root}"));
     fs::create_dir_all(repo.runtime_dir()).expect("loop folder");
-    ladder.begins(&repo, &format!("required artifact missing: {root}/events.jsonl"));
-}
-
-#[test]
-fn project_state_names_what_is_wrong_with_its_inputs() {
-    let repo = Repo::sample("running");
-    let snapshot = repo.run("ops-manager-loop-run-snapshot", &[]).ok();
-    let polled = repo.run("ops-manager-poll-events", &["--max-events", "1"]).ok();
-    let put = |name: &str, content: &str| fs::write(repo.outside(name), content).expect("input");
-    put("snapshot", &snapshot.to_string());
-    let mismatch = "snapshot envelope is invalid or loop id mismatch";
-    let wrong = |member: &str, value: &str| {
-        let mut envelope = snapshot.clone();
-        *envelope.pointer_mut(member).expect("a member") = json!(value);
-        envelope.to_string()
-    };
-    for (content, message) in [
-        ("{".to_owned(), "invalid snapshot JSON: bad"),
-        (String::new(), mismatch),
-        ("null".to_owned(), mismatch),
-        ("{} {}".to_owned(), mismatch),
-        (wrong("/schemaVersion", "v2"), mismatch),
-        (wrong("/envelopeType", "loop_run_event"), mismatch),
-        (wrong("/source/loopId", "other"), mismatch),
-    ] {
-        put("bad", &content);
-        let run = repo.run("ops-manager-project-state", &["--snapshot-file", "bad"]);
-        assert!(run.error().starts_with(message), "{content}: {}", run.stderr);
-    }
-    let run = repo.run("ops-manager-project-state", &["--snapshot-file", "none"]);
-    assert!(run.error().starts_with("snapshot file not found: none"));
-    let mismatch = "event envelope is invalid or loop id mismatch";
-    for (content, message) in [
-        ("{\n".to_owned(), "invalid event envelope in bad"),
-        ("{}\n".to_owned(), mismatch),
-        ("  \n".to_owned(), mismatch),
-        ("null\n".to_owned(), mismatch),
-        (polled.to_string().replace("loop_start", ""), mismatch),
-        (polled.to_string().replace("\"v1\"", "\"v2\""), mismatch),
-    ] {
-        put("bad", &content);
-        let arguments = ["--snapshot-file", "snapshot", "--events-file", "bad"];
-        let run = repo.run("ops-manager-project-state", &arguments);
-        assert!(run.error().starts_with(message), "{content}: {}", run.stderr);
-    }
-    let arguments = ["--snapshot-file", "snapshot", "--events-file", "none"];
-    let run = repo.run("ops-manager-project-state", &arguments);
-    assert!(run.error().starts_with("events file not found: none"));
-    assert!(!repo.manager("state.json").exists(), "nothing was written");
+    ladder.begins(
+        &repo,
+        &format!("required artifact missing: {root}/events.jsonl"),
+    );
 }
 
 #[test]
@@ -320,7 +336,10 @@ fn the_telemetry_summary_checks_its_window_before_its_file() {
     ladder.says(&repo, "--repo /nowhere: No such file or directory");
     ladder.set("--repo", &path);
     let file = repo.shown("telemetry/reconcile.jsonl");
-    ladder.begins(&repo, &format!("reconcile telemetry file not found: {file}"));
+    ladder.begins(
+        &repo,
+        &format!("reconcile telemetry file not found: {file}"),
+    );
 }
 
 #[test]
@@ -345,24 +364,56 @@ fn profile_drift_reports_mistakes_in_the_order_of_its_table() {
     ladder.set("--loop", "l");
     let levels = "must be one of: low, medium, high";
     for (flag, good, message) in [
-        ("--required-streak", "2", "--required-streak must be an integer >= 1".to_owned()),
-        ("--summary-window", "9", "--summary-window must be an integer >= 1".to_owned()),
+        (
+            "--required-streak",
+            "2",
+            "--required-streak must be an integer >= 1".to_owned(),
+        ),
+        (
+            "--summary-window",
+            "9",
+            "--summary-window must be an integer >= 1".to_owned(),
+        ),
         (
             "--recommendation-confidence",
             "high",
             format!("--recommendation-confidence {levels}"),
         ),
-        ("--min-confidence", "low", format!("--min-confidence {levels}")),
-        ("--repo", &path, "--repo /nowhere: No such file or directory".to_owned()),
+        (
+            "--min-confidence",
+            "low",
+            format!("--min-confidence {levels}"),
+        ),
+        (
+            "--repo",
+            &path,
+            "--repo /nowhere: No such file or directory".to_owned(),
+        ),
     ] {
         ladder.says(&repo, &message);
         ladder.set(flag, good);
     }
     for (flag, good, message) in [
-        ("--thresholds-file", "", "invalid threshold profiles file: broken"),
-        ("--applied-profile", "strict", "unknown applied profile: tight"),
-        ("--recommended-profile", "relaxed", "unknown recommended profile: loose"),
-        ("--drift-state-file", "fresh.json", "invalid drift state JSON: broken"),
+        (
+            "--thresholds-file",
+            "",
+            "invalid threshold profiles file: broken",
+        ),
+        (
+            "--applied-profile",
+            "strict",
+            "unknown applied profile: tight",
+        ),
+        (
+            "--recommended-profile",
+            "relaxed",
+            "unknown recommended profile: loose",
+        ),
+        (
+            "--drift-state-file",
+            "fresh.json",
+            "invalid drift state JSON: broken",
+        ),
     ] {
         ladder.begins(&repo, message);
         ladder.set(flag, good);
@@ -384,45 +435,4 @@ fn status_checks_its_window_then_the_repository_then_the_artifacts() {
     ladder.says(&repo, "--repo /nowhere: No such file or directory");
     ladder.set("--repo", &path);
     ladder.says(&repo, "no status artifacts found for loop: l");
-}
-
-#[test]
-fn a_threshold_catalog_is_checked_in_the_order_of_its_table() {
-    let repo = Repo::empty("l");
-    let profile = r#"{"degradedIngestLagSeconds":1,"criticalIngestLagSeconds":2,
-        "degradedTransportFailureStreak":3,"criticalTransportFailureStreak":4}"#;
-    let catalog = |default: &str, body: &str| {
-        format!(r#"{{"schemaVersion":"v1",{default}"profiles":{{"p":{body}}}}}"#)
-    };
-    let shape = "threshold profiles file has invalid shape";
-    let invalid = "threshold profile values are invalid: p";
-    let no_name = "profile name is required and defaultProfile is missing";
-    for (content, arguments, message) in [
-        ("{".to_owned(), &[][..], "invalid threshold profiles JSON: catalog"),
-        ("[]".to_owned(), &[], shape),
-        (r#"{"schemaVersion":"v2","profiles":{"p":{}}}"#.to_owned(), &[], shape),
-        (r#"{"schemaVersion":"v1","profiles":{}}"#.to_owned(), &["--list"], shape),
-        (r#"{"schemaVersion":"v1","profiles":[1]}"#.to_owned(), &[], shape),
-        (catalog("", profile), &[], no_name),
-        (catalog(r#""defaultProfile":"","#, profile), &[], no_name),
-        (catalog("", profile), &["--profile", "q"], "unknown threshold profile: q"),
-        (catalog("", "null"), &["--profile", "p"], "unknown threshold profile: p"),
-        (catalog("", "7"), &["--profile", "p"], invalid),
-        (catalog("", "{}"), &["--profile", "p"], invalid),
-        (catalog("", &profile.replace('2', "\"2\"")), &["--profile", "p"], invalid),
-        (catalog("", &profile.replace('4', "2")), &["--profile", "p"], invalid),
-    ] {
-        fs::write(repo.outside("catalog"), &content).expect("catalog");
-        let arguments = [&["--profiles-file", "catalog"][..], arguments].concat();
-        let run = repo.run_plain("ops-manager-threshold-profile", &arguments);
-        assert!(run.error().starts_with(message), "{content}: {}", run.stderr);
-    }
-    let run = repo.run_plain("ops-manager-threshold-profile", &["--profiles-file", "none"]);
-    assert!(run.error().starts_with("threshold profiles file not found: none"));
-    fs::write(repo.outside("catalog"), catalog("", profile)).expect("catalog");
-    let run = repo.run_plain(
-        "ops-manager-threshold-profile",
-        &["--profiles-file", "catalog", "--list"],
-    );
-    assert_eq!((run.code, run.stdout.as_str()), (0, "p\n"));
 }

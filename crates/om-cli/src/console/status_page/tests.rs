@@ -136,6 +136,24 @@ fn paths_that_a_shell_would_split_are_quoted() {
 }
 
 #[test]
+fn nothing_that_a_loop_writes_can_drive_the_terminal() {
+    let report = report(json!({
+        "lifecycle": {"state": "running\u{1b}[2J", "runId": "r\u{7}\u{9b}31m\r\nHealth \u{202e}"},
+        "health": {"status": "healthy\u{1b}]0;x\u{7}", "reasonCodes": ["\u{1b}c"]},
+        "warnings": [{"file": "f\u{1b}[1A", "message": "m\u{8}"}],
+    }));
+    let page = render(&report, Look::PLAIN);
+    assert!(
+        page.chars().all(|c| c == '\n' || !c.is_control()),
+        "{page:?}"
+    );
+    assert!(
+        !page.contains('\u{202e}') && page.contains("\\u{1b}[2J"),
+        "{page:?}"
+    );
+}
+
+#[test]
 fn colours_appear_only_where_they_are_wanted() {
     let colorful = Look {
         color: true,

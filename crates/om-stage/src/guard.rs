@@ -1,0 +1,75 @@
+//! Children must not outlive a manager that is asked to end.
+//!
+//! While children run, TERM, INT and HUP of this process are passed on to
+//! their process groups before the process dies of the same signal. Without
+//! this a hook would go on working on the real files while the lock that
+//! protected them is free again.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Process groups of the children that run now.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// A child's process group; forgotten when dropped.
+pub(crate) struct Guarded(u32);
+
+/// Registers the process group that `pid` leads.
+pub(crate) fn watch(pid: u32) -> Arc<Guarded> {
+    static WATCHER: OnceLock<()> = OnceLock::new();
+    WATCHER.get_or_init(start_watcher);
+    running().insert(pid);
+    Arc::new(Guarded(pid))
+}
+
+impl Guarded {
+    /// Sends `signal` to the whole group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.0, signal);
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        running().remove(&self.0);
+    }
+}
+
+fn running() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn send(group: u32, signal: Signal) {
+    let pid = i32::try_from(group).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = kill_process_group(pid, signal)
+    {
+        tracing::debug!(group, %error, "the process group is gone already");
+    }
+}
+
+fn start_watcher() {
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::warn!(%error, "children will not be ended with this process");
+            return;
+        }
+    };
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            for group in running().iter() {
+                send(*group, Signal::TERM);
+            }
+            // Die of the same signal, as without the watcher.
+            if signal_hook::low_level::emulate_default_handler(signal).is_err() {
+                std::process::exit(128 + signal);
+            }
+        }
+    });
+}
