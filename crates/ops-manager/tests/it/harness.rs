@@ -42,7 +42,7 @@ pub(crate) struct Run {
 impl Run {
     /// The one document on stdout.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
+        om_model::json::parse(self.stdout.as_bytes())
             .unwrap_or_else(|error| panic!("{error}: {:?} {:?}", self.stdout, self.stderr))
     }
 
