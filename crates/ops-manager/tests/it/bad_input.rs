@@ -424,7 +424,7 @@ fn a_full_disk_leaves_the_state_from_before() {
     let repository = repo.path().display().to_string();
     // A limit on file sizes makes every write beyond it fail, as a full disk
     // does; the ignored signal turns the default death into an error.
-    let mut command = repo.command("ops-manager-reconcile");
+    let command = repo.command("ops-manager-reconcile");
     let program = command.get_program().to_owned();
     let mut limited = std::process::Command::new("sh");
     limited
