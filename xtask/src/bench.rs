@@ -4,13 +4,18 @@
 //! bytes to the same number of files with the same durability. What lies
 //! between the two is ours.
 
+mod alerts;
+mod control;
 mod floor;
+mod http;
 mod inside;
+mod load;
 mod machine;
 mod process;
 mod report;
 mod rows;
 mod sample;
+mod service;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,11 +25,19 @@ use clap::Args;
 use crate::error::Error;
 use crate::workspace::{Workspace, captured, shown, target_directory};
 
+pub(crate) use load::{BareServerArgs, LoadArgs, generate as put_load, serve as serve_bare};
+
 /// Where the table is kept.
 const TABLE: &str = "docs/benchmarks.md";
 
 /// The commands that are measured.
-const COMMANDS: [&str; 2] = ["ops-manager-reconcile", "ops-manager-status"];
+const COMMANDS: [&str; 5] = [
+    "ops-manager-alert-dispatch",
+    "ops-manager-control",
+    "ops-manager-reconcile",
+    "ops-manager-sprite-service",
+    "ops-manager-status",
+];
 
 /// How to measure.
 #[derive(Args)]
@@ -41,6 +54,9 @@ pub(crate) struct BenchArgs {
     /// Rows in each telemetry journal of the status figure.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
+    /// Seconds of load on the service, per figure.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
     /// Where to make a directory `om-bench` for what is measured; it is
     /// emptied first and removed at the end [default: the build directory].
     #[arg(long)]
@@ -55,6 +71,7 @@ struct Plan {
     runs: usize,
     events: u64,
     rows: u64,
+    seconds: u64,
     directory: PathBuf,
     binaries: PathBuf,
 }
@@ -69,6 +86,7 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<(), Error> 
         runs: args.runs.max(3),
         events: args.events,
         rows: args.rows,
+        seconds: args.seconds.max(2),
         directory: args.dir.as_ref().unwrap_or(&target).join("om-bench"),
         binaries: target.join("release"),
     };
@@ -111,6 +129,7 @@ fn flags(args: &BenchArgs) -> Vec<String> {
         ("--runs", args.runs as u64),
         ("--events", args.events),
         ("--rows", args.rows),
+        ("--seconds", args.seconds),
     ];
     let numbers = numbers
         .into_iter()

@@ -10,10 +10,16 @@ use crate::generated::names_in;
 use crate::workspace::Workspace;
 
 /// File in `config/` → file in `schemas/`.
-const SCHEMA_OF: [(&str, &str); 1] = [(
-    "ops-manager-threshold-profiles.v1.json",
-    "ops-manager.threshold-profiles.schema.json",
-)];
+const SCHEMA_OF: [(&str, &str); 2] = [
+    (
+        "ops-manager-alert-sinks.v1.json",
+        "ops-manager-alert-sinks.config.schema.json",
+    ),
+    (
+        "ops-manager-threshold-profiles.v1.json",
+        "ops-manager.threshold-profiles.schema.json",
+    ),
+];
 
 /// Checks all config files; one without a known schema is an error too.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {

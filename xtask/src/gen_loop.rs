@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 
+/// Most iterations in the run summary.
+const SUMMARY_ENTRIES: u64 = 5;
+
 /// Which repository to write.
 #[derive(Args)]
 pub(crate) struct GenLoopArgs {
@@ -181,7 +184,9 @@ impl GeneratedLoop {
                     "version": 1,
                     "loop_id": self.loop_id,
                     "updated_at": now,
-                    "entries": [self.summary_entry(iteration, &now)],
+                    "entries": (iteration.saturating_sub(SUMMARY_ENTRIES)..iteration)
+                        .map(|iteration| self.summary_entry(iteration, &now))
+                        .collect::<Vec<_>>(),
                 }),
             ),
             (
@@ -205,7 +210,7 @@ impl GeneratedLoop {
     fn summary_entry(&self, iteration: u64, now: &str) -> Value {
         json!({
             "run_id": self.at(0),
-            "iteration": iteration - 1,
+            "iteration": iteration,
             "started_at": self.at(0),
             "ended_at": now,
             "promise": { "expected": "SUPERLOOP_COMPLETE", "text": null, "matched": false },

@@ -47,6 +47,12 @@ enum Task {
     GenLoop(gen_loop::GenLoopArgs),
     /// Measures against the floor and prints a Markdown table.
     Bench(bench::BenchArgs),
+    /// Puts load on a server, for the benchmark.
+    #[command(hide = true)]
+    Load(bench::LoadArgs),
+    /// Answers everything with the same bytes, for the benchmark.
+    #[command(hide = true)]
+    BareServer(bench::BareServerArgs),
 }
 
 /// What to do with generated files.
@@ -83,6 +89,8 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::GenLoop(args) => gen_loop::run(&args),
         Task::Bench(args) => bench::run(&workspace, &args),
+        Task::Load(args) => bench::put_load(&args),
+        Task::BareServer(args) => bench::serve_bare(&args),
     }
 }
 

@@ -1,10 +1,14 @@
 //! The published JSON Schemas, generated from the types of `om-model`.
 //!
 //! One file per document and journal row, plus the contract of the two
-//! observation envelopes (chapter 01 §7). The schemas describe what is
-//! written, so a member that is always there is required; the two documents
-//! that others write (the heartbeat, the threshold profiles) are described as they are read.
+//! observation envelopes (chapter 01 §7) and that of the alert sinks (chapter
+//! 04 §1.1). The schemas describe what is written, so a member that is always
+//! there is required; documents that others write (the heartbeat, the
+//! threshold profiles, the alert sinks) are described as they should be
+//! written.
 
+mod alert_sinks;
+mod alerts;
 mod contract;
 mod shape;
 mod state;
@@ -13,13 +17,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use om_model::alerts::{DispatchState, RouteDocument, SinkCatalogue};
+use om_model::control::{
+    ConfirmVerdict, ControlInvocationRow, ControlPending, ControlRow, IntentRow,
+};
 use om_model::drift::{DriftDocument, DriftRow, TelemetrySummary};
 use om_model::envelope::CursorDocument;
 use om_model::health::HealthDocument;
 use om_model::observation::{
     HeartbeatRow, HeartbeatState, RuntimeHeartbeat, SequenceDocument, SequenceRow, TransportHealth,
 };
-use om_model::state::{AlertStageFailureRow, EscalationRow, ReconcileRow};
+use om_model::state::{EscalationRow, ReconcileRow};
 use om_model::status::StatusReport;
 use om_model::thresholds::{ResolvedProfile, ThresholdCatalog};
 use schemars::JsonSchema;
@@ -28,14 +36,15 @@ use serde_json::{Value, json};
 
 use crate::generated::GeneratedFiles;
 use crate::workspace::Workspace;
+use alerts::AlertJournalRow;
 use state::StateDocument;
 
 /// A published schema: its name between `ops-manager.` and `.schema.json`,
 /// and what makes it.
 type Published = (&'static str, fn() -> Value);
 
-/// Every schema but the contract's, in the order of the chapters.
-const PUBLISHED: [Published; 18] = [
+/// Every schema that comes from one type, in the order of the chapters.
+const PUBLISHED: [Published; 26] = [
     ("cursor", Writer::schema::<CursorDocument>),
     ("state", Writer::schema::<StateDocument>),
     ("reconcile-row", Writer::schema::<ReconcileRow>),
@@ -46,10 +55,6 @@ const PUBLISHED: [Published; 18] = [
     ("sequence-state", Writer::schema::<SequenceDocument>),
     ("sequence-row", Writer::schema::<SequenceRow>),
     ("escalation-row", Writer::schema::<EscalationRow>),
-    (
-        "alert-stage-failure-row",
-        Writer::schema::<AlertStageFailureRow>,
-    ),
     ("health", Writer::schema::<HealthDocument>),
     ("threshold-profiles", Reader::schema::<ThresholdCatalog>),
     (
@@ -59,7 +64,19 @@ const PUBLISHED: [Published; 18] = [
     ("telemetry-summary", Writer::schema::<TelemetrySummary>),
     ("profile-drift", Writer::schema::<DriftDocument>),
     ("profile-drift-row", Writer::schema::<DriftRow>),
+    ("intent-row", Writer::schema::<IntentRow>),
+    ("control-row", Writer::schema::<ControlRow>),
+    (
+        "control-invocation-row",
+        Writer::schema::<ControlInvocationRow>,
+    ),
+    ("control-pending", Writer::schema::<ControlPending>),
+    ("confirm-verdict", Writer::schema::<ConfirmVerdict>),
     ("status", Writer::schema::<StatusReport>),
+    ("alert-sink-catalogue", Writer::schema::<SinkCatalogue>),
+    ("alert-route", Writer::schema::<RouteDocument>),
+    ("alert-dispatch-state", Writer::schema::<DispatchState>),
+    ("alert-row", Writer::schema::<AlertJournalRow>),
 ];
 
 /// What we write: members that are always written are required, others are
@@ -99,14 +116,15 @@ pub(crate) fn generate(workspace: &Workspace) -> GeneratedFiles {
 }
 
 fn files() -> BTreeMap<String, String> {
+    let file = |name: &str| format!("ops-manager.{name}.schema.json");
     PUBLISHED
         .iter()
-        .map(|(name, generate)| (*name, published(name, generate())))
-        .chain([("contract", contract::schema())])
-        .map(|(name, schema)| {
-            let text = om_model::json::pretty(&schema);
-            (format!("ops-manager.{name}.schema.json"), text + "\n")
-        })
+        .map(|(name, generate)| (file(name), published(name, generate())))
+        .chain([
+            (file("contract"), contract::schema()),
+            (alert_sinks::FILE.to_owned(), alert_sinks::schema()),
+        ])
+        .map(|(name, schema)| (name, om_model::json::pretty(&schema) + "\n"))
         .collect()
 }
 

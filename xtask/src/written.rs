@@ -1,7 +1,7 @@
 //! What the commands really write must match the published schemas.
 //!
-//! A loop is generated in a temporary directory and observed by the real
-//! binaries: warm, and while it cannot be observed.
+//! A loop is generated in a temporary directory, observed and acted on by the
+//! real binaries: warm, and while it cannot be observed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,40 @@ use crate::gen_loop::GeneratedLoop;
 use crate::generated::names_in;
 use crate::workspace::{Workspace, target_directory};
 
-/// Commands whose standard output is a document, or one per line.
-const OUTPUTS: [(&str, &str); 4] = [
-    ("ops-manager-loop-run-snapshot", "contract"),
-    ("ops-manager-poll-events", "contract"),
-    ("ops-manager-telemetry-summary", "telemetry-summary"),
-    ("ops-manager-status", "status"),
+/// Commands with the flags that they need besides `--repo` and `--loop`, whose
+/// standard output is a document, or one per line.
+const OUTPUTS: [(&str, &[&str], &str); 7] = [
+    ("ops-manager-loop-run-snapshot", &[], "contract"),
+    ("ops-manager-poll-events", &[], "contract"),
+    ("ops-manager-telemetry-summary", &[], "telemetry-summary"),
+    ("ops-manager-control", &["--intent", "cancel"], "intent-row"),
+    (
+        "ops-manager-confirm-intent",
+        &["--intent", "reject", "--timeout-seconds", "0"],
+        "confirm-verdict",
+    ),
+    ("ops-manager-alert-dispatch", &[], "alert-dispatch-state"),
+    ("ops-manager-status", &[], "status"),
 ];
 
 /// Files below `.superloop/ops-manager/<loop>/`.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 18] = [
+    ("alert-dispatch-state.json", "alert-dispatch-state"),
+    ("control-pending.json", "control-pending"),
     ("cursor.json", "cursor"),
     ("escalations.jsonl", "escalation-row"),
     ("health.json", "health"),
     ("heartbeat.json", "heartbeat-state"),
+    ("intents.jsonl", "intent-row"),
     ("profile-drift.json", "profile-drift"),
     ("sequence-state.json", "sequence-state"),
     ("state.json", "state"),
-    ("telemetry/alerts.jsonl", "alert-stage-failure-row"),
+    ("telemetry/alerts.jsonl", "alert-row"),
+    (
+        "telemetry/control-invocations.jsonl",
+        "control-invocation-row",
+    ),
+    ("telemetry/control.jsonl", "control-row"),
     ("telemetry/heartbeat.jsonl", "heartbeat-row"),
     ("telemetry/profile-drift.jsonl", "profile-drift-row"),
     ("telemetry/reconcile.jsonl", "reconcile-row"),
@@ -75,13 +91,13 @@ struct Observed {
 impl Observed {
     fn findings(&self) -> Result<Vec<String>, Error> {
         let mut findings = Vec::new();
-        self.run("ops-manager-reconcile")?;
-        for (command, schema) in OUTPUTS {
-            let output = self.run(command)?;
+        self.run("ops-manager-reconcile", &[])?;
+        for (command, flags, schema) in OUTPUTS {
+            let output = self.run(command, flags)?;
             findings.extend(self.compare(command, schema, &output)?);
         }
         self.make_unobservable()?;
-        self.run("ops-manager-reconcile")?;
+        self.run("ops-manager-reconcile", &[])?;
         let scope = self.scope();
         for name in files_below(&scope)? {
             let path = scope.join(&name);
@@ -100,11 +116,14 @@ impl Observed {
 
     /// Standard output of a command about the loop. Its exit code is not
     /// looked at: a loop that cannot be observed is a result, too.
-    fn run(&self, command: &str) -> Result<Vec<u8>, Error> {
+    fn run(&self, command: &str, flags: &[&str]) -> Result<Vec<u8>, Error> {
         let output = Command::new(self.binaries.join(command))
             .arg("--repo")
             .arg(self.generated.repo())
             .args(["--loop", self.generated.loop_id().as_str()])
+            .args(flags)
+            // Fails, and is recorded: there is no runtime to be acted on.
+            .env("SUPERLOOP_BIN", "/nonexistent")
             .stdin(Stdio::null())
             .output()
             .map_err(|source| Error::Start {

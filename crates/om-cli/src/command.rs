@@ -161,6 +161,8 @@ pub fn now() -> Timestamp {
 
 /// Drives a future to its end on this thread.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     Ok(runtime?.block_on(future))
 }

@@ -8,8 +8,8 @@ pub mod payloads;
 pub mod sinks;
 
 pub use dispatch::{
-    AlertReason, AlertRow, AlertRowStatus, DispatchState, DispatchStatus, PendingDelivery,
-    SinkResult, SinkStatus,
+    AlertReason, AlertRow, AlertRowStatus, ConsumedLine, DispatchState, DispatchStatus,
+    PendingDelivery, SinkResult, SinkStatus,
 };
 pub use payloads::{PagerDutyPayload, SlackPayload, WebhookPayload};
 pub use sinks::{RouteDocument, SinkCatalogue, SinkType, SinksConfig};

@@ -12,6 +12,7 @@
 //! | [`observation`] | transport, heartbeat and sequence documents | 02 §2.6.3–§2.6.6 |
 //! | [`thresholds`], [`health`], [`drift`] | profiles, health, telemetry summary, drift | 02 §3–§6 |
 //! | [`status`] | the operator's report on one loop | 03 §3.5 |
+//! | [`service`] | the HTTP API of the sprite service | 03 §3.4.4 |
 
 pub mod alerts;
 pub mod artifact;
@@ -19,9 +20,11 @@ pub mod control;
 pub mod drift;
 pub mod envelope;
 pub mod health;
+pub mod identity;
 pub mod ids;
 pub mod json;
 pub mod observation;
+pub mod service;
 pub mod state;
 pub mod status;
 pub mod thresholds;

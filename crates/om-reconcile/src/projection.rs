@@ -3,6 +3,7 @@
 
 use om_model::drift::Confidence;
 use om_model::envelope::{EnvelopeType, SchemaVersion, Source};
+use om_model::identity::{self, EnvelopeError};
 use om_model::json::{self, Lookup, WrongType};
 use om_model::state::{
     Divergence, DivergenceFlags, ProjectedCursor, ProjectedRun, ProjectedState, Projection,
@@ -52,10 +53,10 @@ pub struct ProjectionInputs<'a> {
 pub enum ProjectionError {
     /// Not a snapshot envelope of this loop.
     #[error("snapshot envelope is invalid or loop id mismatch: {0}")]
-    SnapshotEnvelope(String),
+    SnapshotEnvelope(EnvelopeError),
     /// Not an event envelope of this loop.
     #[error("event envelope is invalid or loop id mismatch: {0}")]
-    EventEnvelope(String),
+    EventEnvelope(EnvelopeError),
     /// A member of the snapshot has a type that cannot be used.
     #[error("snapshot cannot be projected: {0}")]
     Snapshot(#[from] WrongType),
@@ -119,43 +120,13 @@ pub fn evaluate(
 
 /// Whether `snapshot` is a snapshot envelope of `loop_id`.
 pub fn check_snapshot(snapshot: &Value, loop_id: &LoopId) -> Result<(), ProjectionError> {
-    check_envelope(snapshot, loop_id, EnvelopeType::LoopRunSnapshot)
+    identity::check_envelope(snapshot, loop_id, EnvelopeType::LoopRunSnapshot)
         .map_err(ProjectionError::SnapshotEnvelope)
 }
 
 /// Whether `event` is a named event envelope of `loop_id`.
 pub fn check_event(event: &Value, loop_id: &LoopId) -> Result<(), ProjectionError> {
-    check_envelope(event, loop_id, EnvelopeType::LoopRunEvent)
-        .and_then(|()| {
-            let name = Lookup::new(event).get("event.name");
-            match name.map_err(|wrong| wrong.to_string())? {
-                None => Err("event.name is missing".to_owned()),
-                Some(Value::String(name)) if name.is_empty() => {
-                    Err("event.name is empty".to_owned())
-                }
-                Some(_) => Ok(()),
-            }
-        })
-        .map_err(ProjectionError::EventEnvelope)
-}
-
-fn check_envelope(envelope: &Value, loop_id: &LoopId, kind: EnvelopeType) -> Result<(), String> {
-    let lookup = Lookup::new(envelope);
-    for (member, expected) in [
-        ("schemaVersion", "v1"),
-        ("envelopeType", kind.as_str()),
-        ("source.loopId", loop_id.as_str()),
-    ] {
-        match lookup.raw(member).map_err(|wrong| wrong.to_string())? {
-            Some(Value::String(found)) if found == expected => {}
-            Some(found) => {
-                let found = json::compact(found);
-                return Err(format!("{member} is {found}, expected \"{expected}\""));
-            }
-            None => return Err(format!("{member} is missing, expected \"{expected}\"")),
-        }
-    }
-    Ok(())
+    identity::check_event(event, loop_id).map_err(ProjectionError::EventEnvelope)
 }
 
 /// What the snapshot says, with every default applied.

@@ -4,8 +4,12 @@
 //! their process groups before the process dies of the same signal. Without
 //! this a hook would go on working on the real files while the lock that
 //! protected them is free again.
+//!
+//! A service, which finishes what runs before it ends, handles signals itself
+//! and says so: [`keep_children_on_signals`].
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -16,13 +20,32 @@ use signal_hook::iterator::Signals;
 /// Process groups of the children that run now.
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
+/// Whether signals are the caller's business.
+static KEEP: AtomicBool = AtomicBool::new(false);
+
+/// From now on a signal to this process neither ends its children nor, by
+/// this crate's doing, the process: the caller handles signals and waits for
+/// what runs, or calls [`end_children`].
+pub fn keep_children_on_signals() {
+    KEEP.store(true, Ordering::SeqCst);
+}
+
+/// Asks every child that runs now, and what it started, to end (TERM).
+pub fn end_children() {
+    for group in running().iter() {
+        send(*group, Signal::TERM);
+    }
+}
+
 /// A child's process group; forgotten when dropped.
 pub(crate) struct Guarded(u32);
 
 /// Registers the process group that `pid` leads.
 pub(crate) fn watch(pid: u32) -> Arc<Guarded> {
     static WATCHER: OnceLock<()> = OnceLock::new();
-    WATCHER.get_or_init(start_watcher);
+    if !KEEP.load(Ordering::SeqCst) {
+        WATCHER.get_or_init(start_watcher);
+    }
     running().insert(pid);
     Arc::new(Guarded(pid))
 }
@@ -63,9 +86,10 @@ fn start_watcher() {
     };
     thread::spawn(move || {
         for signal in signals.forever() {
-            for group in running().iter() {
-                send(*group, Signal::TERM);
+            if KEEP.load(Ordering::SeqCst) {
+                continue;
             }
+            end_children();
             // Die of the same signal, as without the watcher.
             if signal_hook::low_level::emulate_default_handler(signal).is_err() {
                 std::process::exit(128 + signal);

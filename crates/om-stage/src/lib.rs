@@ -20,6 +20,7 @@ mod output;
 mod process;
 mod text;
 
+pub use guard::{end_children, keep_children_on_signals};
 pub use hook::Hook;
 pub use output::Keep;
 pub use process::{DEFAULT_OUTPUT_CAP, DEFAULT_TIME_LIMIT, RunOptions, StageOutput, Streams};

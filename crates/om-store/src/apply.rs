@@ -12,7 +12,7 @@ use crate::perform::{
     remove,
 };
 use crate::plan::{Plan, Planned};
-use crate::record::{DocumentEntry, Pass, torn_path};
+use crate::record::{DocumentEntry, torn_path};
 use crate::replay::{Content, Replay, Virtual};
 
 /// Applies a commit that was just recorded: rows, documents, renames,
@@ -23,7 +23,7 @@ pub(crate) fn apply_plan(
     plan: &Plan,
 ) -> Result<Vec<ForeignEdit>, Failure> {
     let mut foreign = Vec::new();
-    apply_rows(disk, scope_dir, &plan.pass)?;
+    apply_rows(disk, plan)?;
     install_documents(disk, plan, |entry| !entry.last, &mut foreign)?;
     for entry in &plan.pass.moves {
         let (from, to) = (entry.from.under(scope_dir), entry.to.under(scope_dir));
@@ -41,19 +41,19 @@ pub(crate) fn apply_plan(
     Ok(foreign)
 }
 
-fn apply_rows(disk: &dyn Disk, scope_dir: &Path, pass: &Pass) -> Result<(), Failure> {
-    for entry in &pass.journals {
-        let path = entry.path.under(scope_dir);
+fn apply_rows(disk: &dyn Disk, plan: &Plan) -> Result<(), Failure> {
+    let pass = &plan.pass;
+    for (entry, journal) in pass.journals.iter().zip(&plan.journals) {
         if let Some(torn) = &entry.torn {
             cut_torn_tail(
                 disk,
-                &path,
+                &journal.path,
                 entry.length,
-                &torn_path(&path),
+                &torn_path(&journal.path),
                 pass.bytes(torn.row),
             )?;
         }
-        append_rows(disk, &path, entry.length, pass.bytes(entry.rows), 0)?;
+        append_rows(disk, journal, entry.length, pass.bytes(entry.rows), 0)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Which recorded commits may have to be applied again.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +31,9 @@ pub(crate) struct Chain {
     pub(crate) rebooted: bool,
     /// The last sequence in use.
     pub(crate) sequence: u64,
+    /// Where in the scope's own log there are records that were written
+    /// completely, but are damaged, so that their commits are not known.
+    pub(crate) damaged: Option<Range<u64>>,
 }
 
 /// One scope's record inside a group record.
@@ -62,11 +67,17 @@ pub(crate) fn chain(
             known_applied: head.sequence,
             ..Chain::default()
         }),
+        Found::Damaged => Ok(Chain {
+            sequence: head.sequence,
+            known_applied: head.sequence,
+            damaged: Some(head.tail..head.recorded),
+            ..Chain::default()
+        }),
         Found::Unapplied(record) => Ok(Chain {
             passes: parse(record).into_iter().collect(),
             known_applied: head.sequence,
-            rebooted: false,
             sequence: head.sequence + 1,
+            ..Chain::default()
         }),
         Found::Unknown => all_records(disk, scope_dir, log),
     }
@@ -76,7 +87,8 @@ pub(crate) fn chain(
 /// fleet's group log made durable.
 fn all_records(disk: &Arc<dyn Disk>, scope_dir: &Path, log: &Log) -> Result<Chain, Failure> {
     let head = log.head();
-    let mut records = log.records(Extent::Whole)?;
+    let own = log.all_records(Extent::Whole)?;
+    let mut records = own.whole;
     for record in mirrored(disk, scope_dir, head.log_id)? {
         if records
             .iter()
@@ -92,12 +104,17 @@ fn all_records(disk: &Arc<dyn Disk>, scope_dir: &Path, log: &Log) -> Result<Chai
         .fold(head.base, u64::max);
     records.retain(|record| record.header.sequence > base);
     let last = records.last().map_or(base, |record| record.header.sequence);
+    let written = head.sequence + u64::from(head.recorded > head.tail);
+    let known: BTreeSet<u64> = records.iter().map(|r| r.header.sequence).collect();
+    let is_complete = (base + 1..=written).all(|sequence| known.contains(&sequence));
     Ok(Chain {
         passes: records.into_iter().filter_map(parse).collect(),
         // A record is only written once the one before it is applied.
         known_applied: head.sequence.max(last.saturating_sub(1)),
         rebooted: true,
         sequence: last.max(head.sequence),
+        // What a power loss took from this log is in the group's.
+        damaged: own.damaged.filter(|_| !is_complete),
     })
 }
 

@@ -188,7 +188,8 @@ impl Commit {
     }
 }
 
-/// An edit by someone else that recovery or a commit met and left alone.
+/// An edit by someone else that recovery or a commit met and left alone; also
+/// a record of ours that someone or something damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignEdit {
     /// The file.
@@ -202,14 +203,14 @@ pub struct ForeignEdit {
 pub struct Recovery {
     /// Recorded commits that were examined.
     pub examined: usize,
-    /// Edits by others, left alone.
+    /// Edits by others, left alone, and damaged records, kept as evidence.
     pub foreign: Vec<ForeignEdit>,
 }
 
 /// What a commit did beyond what it was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Edits by others, found before or during the commit and left alone.
+    /// What [`Recovery::foreign`] says, before or during the commit.
     pub foreign: Vec<ForeignEdit>,
 }
 

@@ -4,14 +4,15 @@
 //! the fault tests: they run the same commit and recovery on a disk that
 //! kills the process at the n-th operation, fails it, or loses power.
 //! Paths are absolute and already resolved: a symlink in the last component
-//! is never followed.
+//! is followed for syncing only, and what is not a regular file is never
+//! opened.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -21,7 +22,9 @@ use std::time::Duration;
 use crate::documents;
 use crate::error::LockError;
 use crate::journal::is_absence;
-use crate::lock::{acquire_store_lock, no_follow};
+use crate::lock::acquire_store_lock;
+pub use crate::open::{Appended, OpenJournal};
+use crate::open::{check_replaceable, open_plain, open_to_sync};
 
 /// What `lstat` says about a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +98,17 @@ pub trait Disk: Send + Sync + Debug {
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
     /// Fails if files cannot be created or replaced in `folder`.
     fn check_writable(&self, folder: &Path) -> io::Result<()>;
+    /// Fails if the file at `path` itself cannot be replaced or removed.
+    fn check_replaceable(&self, path: &Path) -> io::Result<()>;
+    /// Opens an existing file for appending.
+    fn open_journal(&self, path: &Path) -> io::Result<OpenJournal>;
     /// Makes one folder; fine if it exists.
     fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// Makes a file that must not exist; `mode` holds whatever the umask.
     fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
-    /// Appends with one write, making the file with `mode` if needed; the
-    /// offset at which the bytes went in.
-    fn append(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<u64>;
+    /// Appends with one write to what is now at the journal's path, making
+    /// the file with `mode` if needed.
+    fn append(&self, journal: &OpenJournal, bytes: &[u8], mode: u32) -> io::Result<Appended>;
     /// Allocates space without changing the length, where supported.
     fn reserve(&self, path: &Path, offset: u64, length: u64) -> io::Result<()>;
     /// Writes into an existing file, extending it if needed.
@@ -169,14 +176,14 @@ impl Disk for RealDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        existing(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+        open_plain(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn read_range(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         // Small ranges are read in one call, without asking for the length.
         const SMALL: u64 = 64 * 1024;
-        let file = existing(path, OpenOptions::new().read(true))?;
+        let file = open_plain(path, OpenOptions::new().read(true))?;
         let there = if length > SMALL {
             file.metadata()?.len().saturating_sub(offset)
         } else {
@@ -205,10 +212,16 @@ impl Disk for RealDisk {
 
     fn check_writable(&self, folder: &Path) -> io::Result<()> {
         use rustix::fs::Access;
-        Ok(rustix::fs::access(
-            folder,
-            Access::WRITE_OK | Access::EXEC_OK,
-        )?)
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        check_replaceable(folder)
+    }
+
+    fn check_replaceable(&self, path: &Path) -> io::Result<()> {
+        check_replaceable(path)
+    }
+
+    fn open_journal(&self, path: &Path) -> io::Result<OpenJournal> {
+        OpenJournal::open(path)
     }
 
     fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
@@ -232,32 +245,21 @@ impl Disk for RealDisk {
         file.write_all(bytes)
     }
 
-    fn append(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<u64> {
-        let mut options = OpenOptions::new();
-        options.append(true).custom_flags(no_follow());
-        let mut file = match options.open(path) {
-            Err(error) if is_absence(&error) => {
-                let file = options.create(true).mode(mode).open(path)?;
-                file.set_permissions(fs::Permissions::from_mode(mode))?;
-                file
-            }
-            opened => opened?,
-        };
-        file.write_all(bytes)?;
-        Ok(file.stream_position()?.saturating_sub(bytes.len() as u64))
+    fn append(&self, journal: &OpenJournal, bytes: &[u8], mode: u32) -> io::Result<Appended> {
+        journal.append(bytes, mode)
     }
 
     fn reserve(&self, path: &Path, offset: u64, length: u64) -> io::Result<()> {
-        let file = existing(path, OpenOptions::new().write(true))?;
+        let file = open_plain(path, OpenOptions::new().write(true))?;
         reserve_space(&file, offset, length)
     }
 
     fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        existing(path, OpenOptions::new().write(true))?.write_all_at(bytes, offset)
+        open_plain(path, OpenOptions::new().write(true))?.write_all_at(bytes, offset)
     }
 
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
-        existing(path, OpenOptions::new().write(true))?.set_len(length)
+        open_plain(path, OpenOptions::new().write(true))?.set_len(length)
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
@@ -283,10 +285,11 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self, path: &Path, kind: SyncKind) -> io::Result<()> {
-        let file = existing(path, OpenOptions::new().read(true))?;
         match kind {
-            SyncKind::Data => file.sync_data(),
-            SyncKind::Everything => file.sync_all(),
+            SyncKind::Data => open_plain(path, OpenOptions::new().read(true))?.sync_data(),
+            // Folders may be reached through links, and files may have been
+            // replaced by links since they were written.
+            SyncKind::Everything => open_to_sync(path)?.map_or(Ok(()), |file| file.sync_all()),
         }
     }
 
@@ -327,11 +330,6 @@ impl Disk for RealDisk {
         let half = || u128::from(RandomState::new().build_hasher().finish());
         half() << 64 | half()
     }
-}
-
-/// Opens without following a symlink in the last component.
-fn existing(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    options.custom_flags(no_follow()).open(path)
 }
 
 pub(crate) fn file_info(found: &fs::Metadata) -> FileInfo {

@@ -35,8 +35,10 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
 ///
 /// Missing folders are created; a symlink is kept and its target replaced.
 /// The existing file's mode stays unless `mode` is given; new files get 0644
-/// whatever the umask. Files that are part of a scope's commits should be
-/// written by [`crate::Scope::commit`], whose recovery knows them.
+/// whatever the umask. What exists and is not a regular file (a folder, a
+/// device, a FIFO, a socket) is refused. Files that are part of a scope's
+/// commits should be written by [`crate::Scope::commit`], whose recovery
+/// knows them.
 pub fn replace_document(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<(), WriteError> {
     let failed = |source| WriteError::Io {
         path: path.to_owned(),
@@ -45,6 +47,7 @@ pub fn replace_document(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<
     let target = resolve(path).map_err(failed)?;
     let mode = match fs::symlink_metadata(&target) {
         Ok(found) if found.is_dir() => return Err(WriteError::Directory(path.to_owned())),
+        Ok(found) if !found.is_file() => return Err(WriteError::NotAFile(path.to_owned())),
         Ok(found) => mode.unwrap_or(found.permissions().mode() & 0o7777),
         Err(error) if is_absence(&error) => mode.unwrap_or(DEFAULT_MODE),
         Err(error) => return Err(failed(error)),

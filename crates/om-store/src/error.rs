@@ -28,6 +28,9 @@ pub enum WriteError {
     /// A directory stands where the document belongs.
     #[error("{} is a directory, a document belongs there; move it away", .0.display())]
     Directory(PathBuf),
+    /// A device, FIFO or socket stands where the document belongs.
+    #[error("{} is not a regular file; nothing was written, move it away", .0.display())]
+    NotAFile(PathBuf),
     /// A file operation failed; the document is as it was.
     #[error("cannot write {}: {source}", path.display())]
     Io {
@@ -111,6 +114,15 @@ pub enum CommitError {
         /// The cause.
         source: io::Error,
     },
+    /// An earlier commit is recorded and can still not be completed; nothing
+    /// of this one was written.
+    #[error("an earlier commit is recorded but cannot be completed: {}: {source}; nothing of this one was written; fix the file and run the command again", path.display())]
+    RecoveryBlocked {
+        /// The file that is in the way.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The commit is recorded but not wholly applied; the next command that
     /// writes here completes it.
     #[error("cannot {action} {}: {source}; the pass is recorded, the next command completes it", path.display())]
@@ -124,8 +136,9 @@ pub enum CommitError {
     },
 }
 
-/// One file operation that failed; becomes [`CommitError::Io`] or
-/// [`CommitError::ApplyIncomplete`] depending on when it happened.
+/// One file operation that failed; becomes [`CommitError::Io`],
+/// [`CommitError::RecoveryBlocked`] or [`CommitError::ApplyIncomplete`]
+/// depending on when it happened.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) action: &'static str,
@@ -140,6 +153,14 @@ impl Failure {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The failure while an earlier commit was being completed.
+    pub(crate) fn in_recovery(self) -> CommitError {
+        CommitError::RecoveryBlocked {
+            path: self.path,
+            source: self.source,
         }
     }
 
@@ -169,6 +190,15 @@ impl From<Failure> for CommitError {
             action,
             path,
             source,
+        }
+    }
+}
+
+impl From<Failure> for LockError {
+    fn from(failure: Failure) -> Self {
+        Self::Io {
+            path: failure.path,
+            source: failure.source,
         }
     }
 }

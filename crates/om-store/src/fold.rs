@@ -5,8 +5,9 @@
 //! are new. It is derived data: missing, foreign or mismatched ones are
 //! rebuilt by one scan, so nothing depends on a save having worked.
 
-use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use crate::digest::{Sha256Digest, digest};
 use crate::error::ReadError;
 use crate::journal::open_regular;
 use crate::lines::LineReader;
+use crate::open::{is_not_regular, open_plain};
 use crate::scope::{STORE_DIR, Scope};
 use crate::view::spliced;
 
@@ -45,7 +47,7 @@ pub trait Fold: Serialize + DeserializeOwned + Default {
 pub fn read_fold<F: Fold>(journal: &Path, scope: &Scope) -> Result<F, ReadError> {
     let failed = |source| ReadError::new(journal, source);
     let path = fold_path::<F>(journal, scope.dir());
-    let saved = load::<F>(&path, journal, u64::MAX);
+    let saved = load::<F>(&path, journal, u64::MAX)?;
     let covered = saved.covered;
     let now = advance(saved, journal, u64::MAX, &[]).map_err(failed)?;
     if now.covered.abs_diff(covered) >= SAVE_AFTER {
@@ -62,9 +64,10 @@ pub(crate) fn fold_over<F: Fold>(
     scope_dir: &Path,
     keep: u64,
     new: &[u8],
-) -> io::Result<F> {
-    let saved = load(&fold_path::<F>(journal, scope_dir), journal, keep);
-    Ok(advance(saved, journal, keep, new)?.fold)
+) -> Result<F, ReadError> {
+    let saved = load(&fold_path::<F>(journal, scope_dir), journal, keep)?;
+    let now = advance(saved, journal, keep, new);
+    Ok(now.map_err(|source| ReadError::new(journal, source))?.fold)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,16 +125,23 @@ fn fold_path<F: Fold>(journal: &Path, scope_dir: &Path) -> PathBuf {
 }
 
 /// What was saved, if it is about the first `keep` bytes of this journal;
-/// else a fold over nothing.
-fn load<F: Fold>(path: &Path, journal: &Path, keep: u64) -> Saved<F> {
-    let parsed = fs::read(path)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Saved<F>>(&bytes).ok());
+/// else a fold over nothing. Fails only if something that is not a file
+/// stands there.
+fn load<F: Fold>(path: &Path, journal: &Path, keep: u64) -> Result<Saved<F>, ReadError> {
+    let mut bytes = Vec::new();
+    let read = open_plain(path, OpenOptions::new().read(true))
+        .and_then(|mut file| file.read_to_end(&mut bytes));
+    match read {
+        Err(error) if is_not_regular(&error) => return Err(ReadError::new(path, error)),
+        Err(_) => return Ok(Saved::nothing()),
+        Ok(_) => {}
+    }
+    let parsed = serde_json::from_slice::<Saved<F>>(&bytes).ok();
     let fits = |saved: &Saved<F>| {
         let found = fingerprint(journal, saved.covered).ok().flatten();
         saved.version == F::VERSION && saved.covered <= keep && found == saved.fingerprint
     };
-    parsed.filter(fits).unwrap_or_else(Saved::nothing)
+    Ok(parsed.filter(fits).unwrap_or_else(Saved::nothing))
 }
 
 /// Digest of the last bytes before `covered`; `None` if the journal is
@@ -179,7 +189,9 @@ fn save<F: Fold>(path: &Path, journal: &Path, now: &Saved<F>) -> io::Result<()> 
     }
     // One name per process: two of them never write into each other's file.
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&temporary, bytes)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    open_plain(&temporary, &mut options)?.write_all(&bytes)?;
     fs::rename(&temporary, path).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })

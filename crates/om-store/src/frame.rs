@@ -15,7 +15,7 @@ pub(crate) const HEADER: usize = 88;
 
 const RECORD_MAGIC: [u8; 8] = *b"omredo1\n";
 const LOG_MAGIC: [u8; 8] = *b"omlog01\n";
-const HEAD_MAGIC: [u8; 8] = *b"omhead1\n";
+const HEAD_MAGIC: [u8; 8] = *b"omhead2\n";
 const CHECKSUM: usize = 16;
 
 /// Header of one record.
@@ -136,6 +136,9 @@ pub(crate) struct Head {
     pub(crate) boot: u128,
     pub(crate) generation: u128,
     pub(crate) tail: u64,
+    /// The end of the records that were once written completely: beyond
+    /// `tail` if the last one is not yet known to be applied.
+    pub(crate) recorded: u64,
     pub(crate) sequence: u64,
     pub(crate) base: u64,
     /// Greatest record since the last checkpoint, in bytes.
@@ -148,7 +151,13 @@ impl Head {
         for id in [self.log_id, self.boot, self.generation] {
             out.extend_from_slice(&id.to_le_bytes());
         }
-        for number in [self.tail, self.sequence, self.base, self.largest] {
+        for number in [
+            self.tail,
+            self.recorded,
+            self.sequence,
+            self.base,
+            self.largest,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&checksum(&out));
@@ -165,6 +174,7 @@ impl Head {
             boot: u128::from_le_bytes(reader.take()?),
             generation: u128::from_le_bytes(reader.take()?),
             tail: u64::from_le_bytes(reader.take()?),
+            recorded: u64::from_le_bytes(reader.take()?),
             sequence: u64::from_le_bytes(reader.take()?),
             base: u64::from_le_bytes(reader.take()?),
             largest: u64::from_le_bytes(reader.take()?),
@@ -217,9 +227,10 @@ mod tests {
             boot: 2,
             generation: 3,
             tail: 4,
-            sequence: 5,
-            base: 6,
-            largest: 7,
+            recorded: 5,
+            sequence: 6,
+            base: 7,
+            largest: 8,
         };
         let mut bytes = head.encode();
         assert_eq!(Head::parse(&bytes), Some(head));

@@ -21,6 +21,10 @@ use crate::plan::{Plan, plan};
 use crate::record::{Span, StoredPath};
 use crate::scope::{STORE_LOCK_WAIT, Scope, Session, settle};
 
+/// A process may have far fewer files open than a group has journals: they
+/// are checked, and opened again to be appended to.
+const OPEN_JOURNALS: usize = 0;
+
 /// Commits up to [`MAX_GROUP`] scopes with one durable write; results in the
 /// order of `members`.
 ///
@@ -105,7 +109,8 @@ fn open_group_log(fleet: &Scope, store_dir: &Path) -> Result<Log, CommitError> {
         None => (Log::create(&fleet.disk, store_dir, GROUP)?, Found::Unknown),
     };
     match found {
-        Found::Clean => {}
+        // The members have the records in their own logs.
+        Found::Clean | Found::Damaged => {}
         Found::Unapplied(record) => log.mark_found_applied(record.header.padded_length()),
         Found::Unknown => {
             recover_members(fleet, &log)?;
@@ -129,7 +134,9 @@ fn restart_log(fleet: &Scope, log: &mut Log, paths: &[PathBuf]) -> Result<(), Co
         .disk
         .sync_all(paths)
         .map_err(Failure::at("sync", log.path()))?;
-    Ok(log.recycle(0)?)
+    log.recycle(0)?;
+    log.shrink();
+    Ok(())
 }
 
 /// The logs that a group log completes, with their identities.
@@ -219,7 +226,13 @@ fn plan_members<'a>(
         let (scope, commit) = &members[position];
         let store_dir = scope.store_dir();
         let mut temporaries = Temporaries::new(&*scope.disk, &store_dir);
-        match plan(&*scope.disk, scope.dir(), commit, &mut temporaries) {
+        match plan(
+            &*scope.disk,
+            scope.dir(),
+            commit,
+            &mut temporaries,
+            OPEN_JOURNALS,
+        ) {
             Ok(_) if commit.is_empty() => {
                 results[position] = Some(Ok(Receipt {
                     foreign: session.foreign,
@@ -302,6 +315,10 @@ fn copy(error: &CommitError) -> CommitError {
             source,
         } => CommitError::Io {
             action,
+            path: path.clone(),
+            source: again(source),
+        },
+        CommitError::RecoveryBlocked { path, source } => CommitError::RecoveryBlocked {
             path: path.clone(),
             source: again(source),
         },

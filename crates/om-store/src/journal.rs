@@ -4,8 +4,9 @@
 //! (decision D8). Blank lines are rows too: callers count them in windows and
 //! read a blank last line as "no row" (common rules).
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::ReadError;
@@ -72,8 +73,14 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(error),
     }
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
+    // And not waited for if it became one since.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path);
+    match opened {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
         Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(error),
     }

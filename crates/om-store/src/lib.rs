@@ -26,6 +26,7 @@ mod layout;
 mod lines;
 mod lock;
 mod log;
+mod open;
 mod perform;
 mod plan;
 mod record;

@@ -6,12 +6,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::LockError;
+use crate::open::open_plain;
 use crate::scope::{STORE_DIR, prepare_store_dir};
 
 /// How long a command waits for the same command on the same scope.
@@ -41,15 +42,13 @@ impl RunLock {
             path: path.clone(),
             source,
         };
-        prepare_store_dir(scope_dir).map_err(failed)?;
+        prepare_store_dir(scope_dir)?;
         let mut file = open_lock_file(&path).map_err(failed)?;
         if !wait_for(&file, wait).map_err(failed)? {
             let scope = scope_dir.file_name().unwrap_or_default().to_string_lossy();
             let what = format!("{command} for {scope}");
-            return Err(LockError::Busy {
-                what,
-                pid: recorded_pid(&mut file),
-            });
+            let pid = holder(&file).or_else(|| recorded_pid(&mut file));
+            return Err(LockError::Busy { what, pid });
         }
         record_pid(&mut file).map_err(failed)?;
         Ok(Self { _held: file })
@@ -70,13 +69,16 @@ impl DirLock {
             path: dir.to_owned(),
             source,
         };
-        let folder = File::open(dir).map_err(failed)?;
+        let folders_only = rustix::fs::OFlags::DIRECTORY.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(folders_only).open(dir);
+        let folder = opened.map_err(failed)?;
         if wait_for(&folder, wait).map_err(failed)? {
             return Ok(Self { _held: folder });
         }
         Err(LockError::Busy {
             what: dir.display().to_string(),
-            pid: None,
+            pid: holder(&folder),
         })
     }
 }
@@ -93,7 +95,7 @@ pub(crate) fn acquire_store_lock(path: &Path, wait: Duration) -> Result<File, Lo
     }
     Err(LockError::Busy {
         what: path.display().to_string(),
-        pid: None,
+        pid: holder(&file),
     })
 }
 
@@ -105,12 +107,7 @@ fn open_lock_file(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    options.custom_flags(no_follow()).open(path)
-}
-
-/// `O_NOFOLLOW` as `custom_flags` takes it.
-pub(crate) fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+    open_plain(path, &mut options)
 }
 
 /// Tries until the lock is held (`true`) or `wait` is over (`false`).
@@ -134,10 +131,35 @@ fn wait_for(file: &File, wait: Duration) -> io::Result<bool> {
     }
 }
 
+/// The process that holds the lock on `file`, where the system tells.
+fn holder(file: &File) -> Option<u32> {
+    let found = file.metadata().ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    holder_in(&locks, found.dev(), found.ino())
+}
+
+/// The process in a line `1: FLOCK ADVISORY WRITE <pid> <file> 0 EOF`; in the
+/// lines of those that wait, `->` is in the place of `FLOCK`.
+fn holder_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields[..] {
+            [_, "FLOCK", _, _, pid, locked, ..] if locked == file => {
+                // 0 stands for processes outside of our container.
+                pid.parse().ok().filter(|pid| *pid != 0)
+            }
+            _ => None,
+        }
+    })
+}
+
 fn recorded_pid(file: &mut File) -> Option<u32> {
+    const LONGEST: u64 = 32;
     let mut text = String::new();
     file.rewind().ok()?;
-    file.read_to_string(&mut text).ok()?;
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
@@ -178,6 +200,35 @@ mod tests {
         let store = folder.path().join(STORE_DIR);
         assert_eq!(mode(&store) & 0o777, 0o700);
         assert_eq!(mode(&store.join("run-x.lock")) & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_device_and_inode() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 11 fe:00:131 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 12 fe:01:131 0 EOF\n\
+                     2: POSIX  ADVISORY  READ 13 fe:01:131 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 14 fe:01:131 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 0 08:0a:7 0 EOF\n";
+        let device = |major, minor| rustix::fs::makedev(major, minor);
+        for (device, inode, expected) in [
+            (device(0xfe, 0), 131, Some(11)),
+            (device(0xfe, 1), 131, Some(14)),
+            (device(0xfe, 0), 13, None),
+            (device(8, 10), 7, None),
+        ] {
+            assert_eq!(holder_in(locks, device, inode), expected, "{inode}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_waits_for_a_folder_is_told_who_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _held = DirLock::acquire(folder.path(), Duration::ZERO).expect("free");
+        let error = DirLock::acquire(folder.path(), Duration::ZERO).expect_err("held");
+        let pid = std::process::id();
+        let expected = format!("{} is busy (pid {pid})", folder.path().display());
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

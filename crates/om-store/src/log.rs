@@ -9,6 +9,7 @@
 //! a commit: within one boot the page cache keeps it, after a reboot the
 //! records themselves are read.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,12 @@ use crate::frame::{self, HEADER, Head, Header, SECTOR};
 
 /// The log grows by at least this many bytes.
 const CHUNK: u64 = 64 * 1024;
+
+/// A log that is longer than this is cut after a checkpoint, if what was
+/// written since the one before took but a small part of it.
+const ROOMY: u64 = 16 * 1024 * 1024;
+/// What counts as a small part: one in this many bytes.
+const SMALL_PART: u64 = 4;
 
 /// One record as read from a log.
 #[derive(Clone, Debug)]
@@ -37,8 +44,21 @@ pub(crate) enum Found {
     Clean,
     /// One record that was appended in this boot but not marked as applied.
     Unapplied(StoredRecord),
+    /// One record that was completely written in this boot and not marked as
+    /// applied, but it is not whole any more.
+    Damaged,
     /// It has to be read as a whole: another boot, or no head.
     Unknown,
+}
+
+/// The records of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// The whole ones, in order.
+    pub(crate) whole: Vec<StoredRecord>,
+    /// From the first to the last one, if any, that the head says was written
+    /// but that is not whole.
+    pub(crate) damaged: Option<Range<u64>>,
 }
 
 /// How much of each record to read.
@@ -59,6 +79,8 @@ pub(crate) struct Log {
     head: Head,
     /// Padded length of the record appended last, until marked as applied.
     appended: u64,
+    /// How far records reached before the last checkpoint of this process.
+    used: u64,
 }
 
 impl Log {
@@ -91,6 +113,7 @@ impl Log {
             length,
             head: fresh_head(&**disk, log_id),
             appended: 0,
+            used: SECTOR,
         };
         let found = log.locate()?;
         Ok(Some((log, found)))
@@ -117,6 +140,7 @@ impl Log {
             length: SECTOR,
             head: fresh_head(&**disk, log_id),
             appended: 0,
+            used: SECTOR,
         })
     }
 
@@ -131,10 +155,14 @@ impl Log {
         }
         let next = self.read_record(
             head.tail,
-            Some((head.generation, head.sequence + 1)),
+            |header| (header.generation, header.sequence) == (head.generation, head.sequence + 1),
             Extent::Whole,
         )?;
-        Ok(next.map_or(Found::Clean, Found::Unapplied))
+        Ok(match next {
+            Some(record) => Found::Unapplied(record),
+            None if head.recorded > head.tail => Found::Damaged,
+            None => Found::Clean,
+        })
     }
 
     fn read_head(&self) -> Result<Option<Head>, Failure> {
@@ -172,28 +200,59 @@ impl Log {
                 .clamp(least, least.saturating_mul(64))
     }
 
-    /// Every whole record from the front, in order.
+    /// Every whole record from the front up to the first that is not, in
+    /// order.
     pub(crate) fn records(&self, extent: Extent) -> Result<Vec<StoredRecord>, Failure> {
-        let mut records: Vec<StoredRecord> = Vec::new();
+        Ok(self.scan(extent, SECTOR)?.whole)
+    }
+
+    /// Every whole record, also behind damaged ones: where the head says that
+    /// records were written, the next whole one is searched for.
+    pub(crate) fn all_records(&self, extent: Extent) -> Result<Records, Failure> {
+        self.scan(extent, self.head.recorded)
+    }
+
+    /// [`Self::all_records`], searching up to the offset `written`.
+    fn scan(&self, extent: Extent, mut written: u64) -> Result<Records, Failure> {
+        let mut records = Records::default();
         let mut at = SECTOR;
         loop {
-            let expected = records
-                .last()
-                .map(|r| (r.header.generation, r.header.sequence + 1));
-            let Some(record) = self.read_record(at, expected, extent)? else {
-                return Ok(records);
+            let last = records.whole.last().map(|record| record.header);
+            let gap = records.damaged.is_some();
+            let expected = |header: &Header| match last {
+                Some(last) if gap => {
+                    header.generation == last.generation && header.sequence > last.sequence
+                }
+                Some(last) => {
+                    (header.generation, header.sequence) == (last.generation, last.sequence + 1)
+                }
+                None => !gap || header.generation == self.head.generation,
             };
-            at += record.header.padded_length();
-            records.push(record);
+            match self.read_record(at, expected, extent)? {
+                Some(record) => {
+                    if record.header.generation != self.head.generation {
+                        // The head is about other records than these.
+                        written = SECTOR;
+                    }
+                    at += record.header.padded_length();
+                    records.whole.push(record);
+                }
+                None if at < written => {
+                    at += SECTOR;
+                    let damaged = records.damaged.get_or_insert(at - SECTOR..at);
+                    damaged.end = at.max(damaged.end);
+                }
+                None => return Ok(records),
+            }
         }
     }
 
-    /// The whole record at `at`, if there is one (and it is the expected
-    /// generation and sequence).
+    /// The whole record at `at`, if there is one and its header is as
+    /// expected.
     fn read_record(
         &self,
         at: u64,
-        expected: Option<(u128, u64)>,
+        expected: impl FnOnce(&Header) -> bool,
         extent: Extent,
     ) -> Result<Option<StoredRecord>, Failure> {
         let read = |at, length| {
@@ -205,8 +264,7 @@ impl Log {
         let Some(header) = Header::parse(&head) else {
             return Ok(None);
         };
-        let is_expected = expected.is_none_or(|e| e == (header.generation, header.sequence));
-        if !is_expected || header.record_length() > self.length.saturating_sub(at) {
+        if !expected(&header) || header.record_length() > self.length.saturating_sub(at) {
             return Ok(None);
         }
         let wanted = match extent {
@@ -239,6 +297,13 @@ impl Log {
         let body = record.at + HEADER as u64 + record.header.index_length;
         self.disk
             .read_range(&self.path, body + start as u64, length as u64)
+            .map_err(Failure::at("read", &self.path))
+    }
+
+    /// Any bytes of the log.
+    pub(crate) fn read_bytes(&self, range: &Range<u64>) -> Result<Vec<u8>, Failure> {
+        self.disk
+            .read_range(&self.path, range.start, range.end - range.start)
             .map_err(Failure::at("read", &self.path))
     }
 
@@ -312,9 +377,23 @@ impl Log {
         erased || header().is_ok_and(|bytes| Header::parse(&bytes).is_none())
     }
 
+    /// Notes that the record appended last is completely written: should it
+    /// not be whole later on, it was not a kill that tore it.
+    pub(crate) fn mark_recorded(&mut self) {
+        self.head.recorded = self.head.tail + self.appended;
+        self.write_hint();
+    }
+
+    /// Forgets about a [`Found::Damaged`] record.
+    pub(crate) fn forget_damaged(&mut self) {
+        self.head.recorded = self.head.tail;
+        self.write_hint();
+    }
+
     /// Marks the record appended last as applied.
     pub(crate) fn mark_applied(&mut self) {
         self.head.tail += self.appended;
+        self.head.recorded = self.head.tail;
         self.head.largest = self.head.largest.max(self.appended);
         self.head.sequence += 1;
         self.appended = 0;
@@ -330,12 +409,27 @@ impl Log {
     /// After a checkpoint: nothing up to `sequence` is needed any more, the
     /// next record goes to the front. Sync the head's file to make it last.
     pub(crate) fn recycle(&mut self, sequence: u64) -> Result<(), Failure> {
+        self.used = self.head.tail;
         self.head = Head {
             sequence,
             base: sequence,
             ..fresh_head(&*self.disk, self.head.log_id)
         };
         self.write_head()
+    }
+
+    /// After [`Self::recycle`], once the head is durable: gives back the space
+    /// of records much larger than those since.
+    pub(crate) fn shrink(&mut self) {
+        let wanted = self.used.next_multiple_of(CHUNK);
+        if self.length <= ROOMY || wanted > self.length / SMALL_PART {
+            return;
+        }
+        match self.disk.truncate(&self.path, wanted) {
+            Ok(()) => self.length = wanted,
+            // It only takes more space than it needs.
+            Err(error) => tracing::warn!(path = %self.path.display(), %error, "log not cut"),
+        }
     }
 
     /// Writes the head where a loss only costs time: without it, recorded
@@ -376,6 +470,7 @@ fn fresh_head(disk: &dyn Disk, log_id: u128) -> Head {
         boot: 0,
         generation: disk.random_id(),
         tail: SECTOR,
+        recorded: SECTOR,
         sequence: 0,
         base: 0,
         largest: 0,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Sha256Digest, digest};
-use crate::disk::{Disk, FileKind, Identity, ignore_absence};
+use crate::disk::{Disk, FileKind, Identity, OpenJournal, ignore_absence};
 use crate::documents::DEFAULT_MODE;
 use crate::error::Failure;
 use crate::journal::is_absence;
@@ -139,29 +139,52 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path, before: &Before) -> Result<St
 
 /// Appends `rows[done..]` to a journal that was `length` bytes long and ends
 /// with `rows[..done]`.
+///
+/// Others append too, without any lock. If they split a row of ours, or ours
+/// is stuck to a line that they did not finish, that row (the others are
+/// lines of their own) is appended again as a whole line: at most twice, then
+/// with a newline of its own in front.
 pub(crate) fn append_rows(
     disk: &dyn Disk,
-    path: &Path,
+    journal: &OpenJournal,
     length: u64,
     rows: &[u8],
     done: usize,
 ) -> Result<(), Failure> {
-    let failed = || Failure::at("append to", path);
-    let start = disk
-        .append(path, &rows[done..], DEFAULT_MODE)
-        .map_err(failed())?;
-    if start == length || start == 0 {
+    let path = &journal.path;
+    let append = |bytes: &[u8]| {
+        disk.append(journal, bytes, DEFAULT_MODE)
+            .map_err(Failure::at("append to", path))
+    };
+    let line = memchr::memrchr(b'\n', &rows[..done]).map_or(0, |at| at + 1);
+    let appended = append(&rows[done..])?;
+    let is_whole = if line == done {
+        appended.at_line_start
+    } else {
+        appended.start == length
+    };
+    if is_whole {
         return Ok(());
     }
-    // Someone appended meanwhile. If that split a row of ours, or ours is
-    // stuck to a line that was not finished, it has to be there once more.
-    let line = memchr::memrchr(b'\n', &rows[..done]).map_or(0, |at| at + 1);
-    let is_stuck = || Ok(disk.read_range(path, start - 1, 1)? != b"\n");
-    if line < done || is_stuck().map_err(failed())? {
-        disk.append(path, &rows[line..], DEFAULT_MODE)
-            .map_err(failed())?;
+    let end = memchr::memchr(b'\n', &rows[line..]).map_or(rows.len(), |at| line + at + 1);
+    let row = &rows[line..end];
+    // What is unfinished is ended, not cut off: whoever is writing right now
+    // would lose what they write meanwhile.
+    let on_new_line = [b"\n", row].concat();
+    let is_ended = ends_with_a_line(disk, path).map_err(Failure::at("read", path))?;
+    if is_ended && append(row)?.at_line_start {
+        return Ok(());
     }
-    Ok(())
+    // If it is stuck again: rather a blank line than a third time.
+    append(&on_new_line).map(|_| ())
+}
+
+fn ends_with_a_line(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    let length = disk.info(path)?.map_or(0, |found| found.identity.length);
+    let Some(last) = length.checked_sub(1) else {
+        return Ok(true);
+    };
+    Ok(disk.read_range(path, last, 1)? == b"\n")
 }
 
 /// Moves an unterminated tail, `row` without its final newline, from
@@ -173,7 +196,7 @@ pub(crate) fn cut_torn_tail(
     torn: &Path,
     row: &[u8],
 ) -> Result<(), Failure> {
-    disk.append(torn, row, DEFAULT_MODE)
+    disk.append(&OpenJournal::at(torn), row, DEFAULT_MODE)
         .map_err(Failure::at("append to", torn))?;
     let tail = &row[..row.len().saturating_sub(1)];
     change_region(disk, journal, length, tail, b"")
@@ -206,7 +229,8 @@ pub(crate) fn change_region(
         }
     }
     if common < new.len() {
-        append_rows(disk, path, keep + common as u64, new, common)?;
+        let journal = OpenJournal::at(path);
+        append_rows(disk, &journal, keep + common as u64, new, common)?;
     }
     Ok(())
 }
@@ -304,7 +328,7 @@ impl<'a> Temporaries<'a> {
         let mut entry = path.as_os_str().as_bytes().to_vec();
         entry.push(0);
         self.disk
-            .append(&list, &entry, 0o600)
+            .append(&OpenJournal::at(&list), &entry, 0o600)
             .map_err(Failure::at("append to", &list))?;
         Ok(path)
     }

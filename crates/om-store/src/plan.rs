@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commit::{Commit, DocumentWrite, Expect, FileMove};
 use crate::digest::digest;
-use crate::disk::{Disk, FileInfo, FileKind, SyncKind};
+use crate::disk::{Disk, FileInfo, FileKind, OpenJournal, SyncKind};
 use crate::documents::DEFAULT_MODE;
 use crate::error::{CommitError, Failure};
 use crate::perform::{Before, Temporaries, make_folders};
@@ -22,6 +22,8 @@ const DISK_BLOCK: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) pass: Pass,
+    /// One per journal of the pass, in its order.
+    pub(crate) journals: Vec<OpenJournal>,
     /// One per document of the pass, in its order.
     pub(crate) documents: Vec<Planned>,
     /// One per removal of the pass, in its order.
@@ -37,18 +39,23 @@ pub(crate) struct Planned {
     pub(crate) before: Option<Before>,
 }
 
-/// Checks `commit` against what is on disk and writes its temporaries.
+/// Checks `commit` against what is on disk and writes its temporaries. Up to
+/// `open_journals` journals stay open, so that nobody can take away the
+/// permission to append to them between the record and the rows.
 pub(crate) fn plan(
     disk: &dyn Disk,
     scope_dir: &Path,
     commit: &Commit,
     temporaries: &mut Temporaries<'_>,
+    open_journals: usize,
 ) -> Result<Plan, CommitError> {
     let mut planner = Planner {
         disk,
         scope_dir,
+        open_journals,
         plan: Plan {
             pass: Pass::default(),
+            journals: Vec::new(),
             documents: Vec::new(),
             removals: Vec::new(),
         },
@@ -70,6 +77,7 @@ pub(crate) fn plan(
 struct Planner<'a> {
     disk: &'a dyn Disk,
     scope_dir: &'a Path,
+    open_journals: usize,
     plan: Plan,
     used: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
@@ -78,7 +86,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn documents(&mut self, documents: &[DocumentWrite]) -> Result<(), CommitError> {
         for document in documents {
-            let (target, found) = self.target(&document.path)?;
+            let (target, found) = self.replaceable(&document.path)?;
             let before = self.before(&target, found)?;
             let holds = match document.options.expect {
                 Expect::Any => true,
@@ -142,6 +150,8 @@ impl Planner<'_> {
         let torn = if tail.is_empty() {
             None
         } else {
+            // Append-only files cannot be cut.
+            self.check_replaceable(&target)?;
             Some(self.torn(&target, &tail)?)
         };
         if found.is_some() {
@@ -152,6 +162,14 @@ impl Planner<'_> {
                     .map_err(Failure::at("reserve space in", &target))?;
             }
         }
+        let mut opened = OpenJournal::at(&target);
+        if found.is_some() {
+            let checked = self.appendable(&target)?;
+            if self.plan.journals.len() < self.open_journals {
+                opened = checked;
+            }
+        }
+        self.plan.journals.push(opened);
         let rows = self.plan.pass.store(rows);
         let path = StoredPath::new(self.scope_dir, &target);
         self.plan.pass.journals.push(JournalEntry {
@@ -179,7 +197,10 @@ impl Planner<'_> {
     }
 
     fn torn(&mut self, journal: &Path, tail: &[u8]) -> Result<TornEntry, CommitError> {
-        let (_, found) = self.target(&torn_path(journal))?;
+        let (target, found) = self.target(&torn_path(journal))?;
+        if found.is_some() {
+            self.appendable(&target)?;
+        }
         let row = self.plan.pass.store(&[tail, b"\n"].concat());
         Ok(TornEntry {
             row,
@@ -187,9 +208,16 @@ impl Planner<'_> {
         })
     }
 
+    /// Opens a journal: afterwards it is certain that it can be appended to.
+    fn appendable(&self, path: &Path) -> Result<OpenJournal, Failure> {
+        self.disk
+            .open_journal(path)
+            .map_err(Failure::at("append to", path))
+    }
+
     fn rename(&mut self, file_move: &FileMove) -> Result<(), CommitError> {
-        let (from, found) = self.target(&file_move.from)?;
-        let (to, replaced) = self.target(&file_move.to)?;
+        let (from, found) = self.replaceable(&file_move.from)?;
+        let (to, replaced) = self.replaceable(&file_move.to)?;
         let Some(found) = found else {
             return Err(CommitError::Changed {
                 path: file_move.from.clone(),
@@ -212,7 +240,7 @@ impl Planner<'_> {
     }
 
     fn removal(&mut self, path: &Path) -> Result<(), CommitError> {
-        let (target, found) = self.target(path)?;
+        let (target, found) = self.replaceable(path)?;
         if let Some(before) = self.before(&target, found)? {
             let path = StoredPath::new(self.scope_dir, &target);
             self.plan.pass.removals.push(RemovalEntry {
@@ -241,6 +269,21 @@ impl Planner<'_> {
             planned.temporary = temporaries.create(&planned.target, bytes, entry.mode)?;
         }
         Ok(())
+    }
+
+    /// [`Self::target`] of something that is replaced or goes away.
+    fn replaceable(&mut self, path: &Path) -> Result<(PathBuf, Option<FileInfo>), CommitError> {
+        let (target, found) = self.target(path)?;
+        if found.is_some() {
+            self.check_replaceable(&target)?;
+        }
+        Ok((target, found))
+    }
+
+    fn check_replaceable(&self, path: &Path) -> Result<(), Failure> {
+        self.disk
+            .check_replaceable(path)
+            .map_err(Failure::at("replace", path))
     }
 
     /// Resolves a path that the commit names, once, and looks at it. Its

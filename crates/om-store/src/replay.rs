@@ -8,7 +8,7 @@
 //! only added if it is not there at or after its place. Anything else is
 //! someone else's edit and stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::chain::Chain;
@@ -17,6 +17,7 @@ use crate::digest::{Sha256Digest, digest};
 use crate::disk::{Disk, FileKind, Identity};
 use crate::documents::DEFAULT_MODE;
 use crate::error::Failure;
+use crate::open::not_regular;
 use crate::perform::is_torn_version;
 use crate::record::{DocumentEntry, JournalEntry, MoveEntry, Pass, RemovalEntry, torn_path};
 use crate::rows::Region;
@@ -47,8 +48,8 @@ pub(crate) struct Virtual {
     name_durable: bool,
     /// Whether `now` was made by the chain.
     ours: bool,
-    /// Where the rows found or added so far end.
-    matched: u64,
+    /// Offsets of the rows found or added so far.
+    claimed: BTreeSet<u64>,
     foreign: Option<&'static str>,
 }
 
@@ -334,9 +335,7 @@ impl Player<'_> {
             }
             return Ok(());
         }
-        let loose = region.insert_rows(length, file.matched, rows, rebooted);
-        file.matched = loose.end;
-        if let Some(tail) = loose.unterminated {
+        if let Some(tail) = region.insert_rows(length, &mut file.claimed, rows, rebooted) {
             self.put_aside(path, &tail)?;
         }
         Ok(())
@@ -356,12 +355,16 @@ impl Player<'_> {
         if file.now == Content::Absent {
             file.now = Content::Bytes(Region::default());
         }
-        if let Content::Bytes(region) = &mut file.now
-            && !region.bytes.ends_with(&row)
-        {
-            region.bytes.extend_from_slice(&row);
+        match &mut file.now {
+            Content::Bytes(region) if region.bytes.ends_with(&row) => Ok(()),
+            Content::Bytes(region) => {
+                region.bytes.extend_from_slice(&row);
+                Ok(())
+            }
+            Content::Absent | Content::Opaque => {
+                Err(Failure::at("append to", &torn)(not_regular()))
+            }
         }
-        Ok(())
     }
 
     /// The file at `path`, read on first use.
@@ -425,7 +428,7 @@ impl Virtual {
             seen: Vec::new(),
             name_durable: false,
             ours: false,
-            matched: 0,
+            claimed: BTreeSet::new(),
             foreign: None,
         }
     }

@@ -1,6 +1,8 @@
 //! Rows in the end of a journal, in memory: are they there, and if not,
 //! what would the file be with them.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use crate::perform::is_torn_version;
 
 /// The bytes of a file from offset `keep` to its end.
@@ -8,15 +10,6 @@ use crate::perform::is_torn_version;
 pub(crate) struct Region {
     pub(crate) keep: u64,
     pub(crate) bytes: Vec<u8>,
-}
-
-/// What [`Region::insert_rows`] did.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Inserted {
-    /// Offset after the last of the rows, the next rows come after it.
-    pub(crate) end: u64,
-    /// Someone's unterminated line that was taken out of the way.
-    pub(crate) unterminated: Option<Vec<u8>>,
 }
 
 impl Region {
@@ -41,38 +34,42 @@ impl Region {
     }
 
     /// Makes sure that `rows` (lines with their newlines) are there, at or
-    /// after `length` and after `matched`, where earlier rows end.
+    /// after `length`; `claimed` are the offsets of lines that are rows of
+    /// earlier commits, to which these are added.
     ///
     /// The beginning of the rows at the very end is completed, and with
     /// `lossy` also lost (zero) bytes in them; rows found as lines stay where
-    /// they are; missing ones are added at the end.
+    /// they are, in whatever order; missing ones are added at the end. Then
+    /// someone's unterminated line that was in the way is returned.
     pub(crate) fn insert_rows(
         &mut self,
         length: u64,
-        matched: u64,
+        claimed: &mut BTreeSet<u64>,
         rows: &[u8],
         lossy: bool,
-    ) -> Inserted {
+    ) -> Option<Vec<u8>> {
+        let end = length + rows.len() as u64;
         if let Some(at) = self.index(length)
-            && length >= matched
+            && claimed.range(length..end).next().is_none()
             && self.complete_in_place(at, rows, lossy)
         {
-            return Inserted {
-                end: length + rows.len() as u64,
-                unterminated: None,
-            };
+            claim_all(claimed, length, rows);
+            return None;
         }
-        let from = if length <= self.end() {
-            length.max(matched)
-        } else {
-            matched
-        };
-        self.add_missing(self.index(from).unwrap_or(0), rows)
+        self.add_missing(self.index(length).unwrap_or(0), claimed, rows)
     }
 
     /// The rows are exactly here, or what is here is all that is left of
     /// them.
     fn complete_in_place(&mut self, at: usize, rows: &[u8], lossy: bool) -> bool {
+        // Behind bytes that were lost, or cut differently by someone, they
+        // are not lines of their own.
+        if at
+            .checked_sub(1)
+            .is_some_and(|last| self.bytes[last] != b'\n')
+        {
+            return false;
+        }
         let found = &self.bytes[at..];
         let shared = found.len().min(rows.len());
         let exact = found[..shared] == rows[..shared];
@@ -84,44 +81,54 @@ impl Region {
         true
     }
 
-    /// Adds those of `rows` that are not lines, in order, from `from` on.
-    fn add_missing(&mut self, from: usize, rows: &[u8]) -> Inserted {
+    /// Adds those of `rows` that are not lines from `from` on.
+    fn add_missing(
+        &mut self,
+        from: usize,
+        claimed: &mut BTreeSet<u64>,
+        rows: &[u8],
+    ) -> Option<Vec<u8>> {
+        let mut free = self.free_lines(from, claimed);
         let mut missing = Vec::new();
-        let mut position = from;
         for row in rows.split_inclusive(|byte| *byte == b'\n') {
-            match find_line(&self.bytes, position, row) {
-                Some(end) => position = end,
+            match free.get_mut(row).and_then(VecDeque::pop_front) {
+                Some(start) => {
+                    claimed.insert(start);
+                }
                 None => missing.extend_from_slice(row),
             }
         }
         if missing.is_empty() {
-            return Inserted {
-                end: self.keep + position as u64,
-                unterminated: None,
-            };
+            return None;
         }
-        let complete = memchr::memrchr(b'\n', &self.bytes).map_or(0, |at| at + 1);
         // In a region that begins inside a file its first byte begins a line.
+        let complete = memchr::memrchr(b'\n', &self.bytes).map_or(0, |at| at + 1);
         let tail = self.bytes.split_off(complete);
+        claim_all(claimed, self.end(), &missing);
         self.bytes.extend_from_slice(&missing);
-        Inserted {
-            end: self.end(),
-            unterminated: (!tail.is_empty()).then_some(tail),
+        (!tail.is_empty()).then_some(tail)
+    }
+
+    /// The offsets of the lines from `from` on that nobody claimed, by line.
+    fn free_lines(&self, from: usize, claimed: &BTreeSet<u64>) -> BTreeMap<&[u8], VecDeque<u64>> {
+        let mut free: BTreeMap<&[u8], VecDeque<u64>> = BTreeMap::new();
+        let mut start = self.keep + from as u64;
+        for line in self.bytes[from..].split_inclusive(|byte| *byte == b'\n') {
+            if !claimed.contains(&start) {
+                free.entry(line).or_default().push_back(start);
+            }
+            start += line.len() as u64;
         }
+        free
     }
 }
 
-/// The end of the first line at or after `from` that is `row`.
-fn find_line(bytes: &[u8], from: usize, row: &[u8]) -> Option<usize> {
-    let mut begin = from;
-    while let Some(length) = memchr::memchr(b'\n', bytes.get(begin..)?) {
-        let end = begin + length + 1;
-        if bytes[begin..end] == *row {
-            return Some(end);
-        }
-        begin = end;
+/// Claims `rows`, which begin at `start`.
+fn claim_all(claimed: &mut BTreeSet<u64>, mut start: u64, rows: &[u8]) {
+    for row in rows.split_inclusive(|byte| *byte == b'\n') {
+        claimed.insert(start);
+        start += row.len() as u64;
     }
-    None
 }
 
 #[cfg(test)]
@@ -135,8 +142,8 @@ mod tests {
             keep: 0,
             bytes: file.as_bytes().to_vec(),
         };
-        let outcome = region.insert_rows(4, 0, rows.as_bytes(), lossy);
-        (text(region.bytes), outcome.unterminated.map(text))
+        let unterminated = region.insert_rows(4, &mut BTreeSet::new(), rows.as_bytes(), lossy);
+        (text(region.bytes), unterminated.map(text))
     }
 
     #[test]
@@ -157,6 +164,13 @@ mod tests {
                 "others in between",
                 "old\na\nx\nb\n",
                 "old\na\nx\nb\n",
+                None,
+            ),
+            ("in another order", "old\nb\na\n", "old\nb\na\n", None),
+            (
+                "the first stuck to others, and again",
+                "old\nxa\nb\na\n",
+                "old\nxa\nb\na\n",
                 None,
             ),
             ("only others", "old\nx\n", "old\nx\na\nb\n", None),
@@ -198,8 +212,18 @@ mod tests {
             keep: 0,
             bytes: b"a\n".to_vec(),
         };
-        let first = region.insert_rows(0, 0, b"a\n", false);
-        let second = region.insert_rows(2, first.end, b"a\n", false);
-        assert_eq!((region.bytes.as_slice(), second.end), (&b"a\na\n"[..], 4));
+        let mut claimed = BTreeSet::new();
+        region.insert_rows(0, &mut claimed, b"a\n", false);
+        region.insert_rows(2, &mut claimed, b"a\n", false);
+        assert_eq!(region.bytes, b"a\na\n");
+        // The second is the one behind, also if it is all that is left.
+        let mut region = Region {
+            keep: 0,
+            bytes: b"x\na\n".to_vec(),
+        };
+        let mut claimed = BTreeSet::new();
+        region.insert_rows(0, &mut claimed, b"a\n", false);
+        region.insert_rows(2, &mut claimed, b"a\n", false);
+        assert_eq!(region.bytes, b"x\na\na\n");
     }
 }

@@ -1,5 +1,6 @@
 //! A scope: one folder whose files change by commits (a loop's, the fleet's).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,12 @@ pub(crate) const STORE_DIR: &str = ".store";
 
 /// Longest wait for another process's commit in the same scope.
 pub(crate) const STORE_LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// Names of what is kept of damaged records: this and a number.
+const DAMAGED: &str = "damaged-";
+
+/// Journals of one commit that stay open while it is recorded.
+const OPEN_JOURNALS: usize = 64;
 
 /// From this many bytes of records on, a checkpoint is made.
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
@@ -92,8 +99,10 @@ impl Scope {
     /// Applies `commit` wholly or not at all, with one durable write.
     ///
     /// Fails with nothing written if a precondition does not hold or the disk
-    /// refuses. [`CommitError::ApplyIncomplete`] means that the commit is
-    /// recorded and the next writing command completes it.
+    /// refuses, or if an earlier commit cannot be completed
+    /// ([`CommitError::RecoveryBlocked`]). [`CommitError::ApplyIncomplete`]
+    /// means that the commit is recorded and the next writing command
+    /// completes it.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a commit is spent by committing it"
@@ -109,12 +118,16 @@ impl Scope {
         }
         let store_dir = self.store_dir();
         let mut temporaries = Temporaries::new(&*self.disk, &store_dir);
-        let recorded = plan(&*self.disk, &self.dir, &commit, &mut temporaries).and_then(|plan| {
+        let planned = plan(
+            &*self.disk,
+            &self.dir,
+            &commit,
+            &mut temporaries,
+            OPEN_JOURNALS,
+        );
+        let recorded = planned.and_then(|plan| {
             let record = session.log.encode_next(&plan.pass.index(), &plan.pass.body);
-            session
-                .log
-                .append(record, true)
-                .map_err(CommitError::from)?;
+            session.log.append(record, true)?;
             Ok(plan)
         });
         match recorded {
@@ -187,26 +200,65 @@ impl<'a> Session<'a> {
         let single = match &found {
             Found::Clean => return Ok(()),
             Found::Unapplied(record) => Some(record.header.padded_length()),
-            Found::Unknown => None,
+            Found::Damaged | Found::Unknown => None,
         };
+        let is_damaged = matches!(found, Found::Damaged);
         let chain = chain(&scope.disk, &scope.dir, &self.log, found)?;
+        if let Some(range) = &chain.damaged {
+            self.keep_damaged(range)?;
+        }
+        if is_damaged {
+            self.log.forget_damaged();
+            return Ok(());
+        }
         // What is built on has to be durable first: the process that wrote
         // the record may have died before it was.
         self.log
             .sync_data()
             .map_err(Failure::at("sync", self.log.path()))?;
         self.examined = chain.passes.len();
-        let replay = Replay::run(&*scope.disk, &scope.dir, &chain)?;
-        self.foreign =
-            repair(&*scope.disk, &scope.store_dir(), &replay).map_err(Failure::after_record)?;
-        for edit in &self.foreign {
-            tracing::warn!(path = %edit.path.display(), "recovery: {}", edit.what);
+        let replay = Replay::run(&*scope.disk, &scope.dir, &chain).map_err(Failure::in_recovery)?;
+        let foreign =
+            repair(&*scope.disk, &scope.store_dir(), &replay).map_err(Failure::in_recovery)?;
+        for edit in foreign {
+            self.report(edit);
         }
         match single {
             Some(padded) => self.log.mark_found_applied(padded),
             None => self.checkpoint_after(&chain),
         }
         Ok(())
+    }
+
+    /// Puts the bytes of damaged records aside, as evidence, and says so.
+    fn keep_damaged(&mut self, range: &Range<u64>) -> Result<(), Failure> {
+        let (disk, store_dir) = (&*self.scope.disk, self.scope.store_dir());
+        let names = disk
+            .list(&store_dir)
+            .map_err(Failure::at("list", &store_dir))?;
+        let numbers = names
+            .iter()
+            .filter_map(|name| name.to_str()?.strip_prefix(DAMAGED)?.parse::<u64>().ok());
+        let number = numbers.max().unwrap_or(0);
+        let kept = |number| store_dir.join(format!("{DAMAGED}{number}"));
+        let bytes = self.log.read_bytes(range)?;
+        // Kept already if recovery was interrupted after this.
+        if !disk.read(&kept(number)).is_ok_and(|known| known == bytes) {
+            let path = kept(number + 1);
+            disk.create(&path, &bytes, 0o600)
+                .map_err(Failure::at("write", &path))?;
+        }
+        let what = "a commit recorded in it is damaged and cannot be completed; its bytes are kept beside it as damaged-<n>, compare the files of the last pass";
+        self.report(ForeignEdit {
+            path: self.log.path().to_owned(),
+            what,
+        });
+        Ok(())
+    }
+
+    fn report(&mut self, edit: ForeignEdit) {
+        tracing::warn!(path = %edit.path.display(), "recovery: {}", edit.what);
+        self.foreign.push(edit);
     }
 
     /// After the whole log was examined everything is made durable, its own
@@ -229,7 +281,11 @@ impl<'a> Session<'a> {
     /// Plans a checkpoint if the log is full.
     pub(crate) fn make_room(&mut self) -> Result<(), CommitError> {
         if self.checkpoint.is_none() && self.log.is_full(self.scope.checkpoint_bytes) {
-            for record in self.log.records(Extent::IndexOnly)? {
+            let records = self.log.all_records(Extent::IndexOnly)?;
+            if let Some(range) = &records.damaged {
+                self.keep_damaged(range)?;
+            }
+            for record in records.whole {
                 if let Some(pass) = Pass::parse(&record.index, Vec::new()) {
                     self.unsynced.extend(pass.touched(&self.scope.dir));
                 }
@@ -243,6 +299,7 @@ impl<'a> Session<'a> {
 
     /// Applies what was just recorded.
     pub(crate) fn apply(mut self, plan: &Plan) -> Result<Receipt, CommitError> {
+        self.log.mark_recorded();
         let applied = apply_plan(&*self.scope.disk, &self.scope.dir, plan);
         self.foreign.extend(applied.map_err(Failure::after_record)?);
         self.log.mark_applied();
@@ -268,15 +325,22 @@ pub(crate) fn settle(sessions: &mut [&mut Session<'_>]) -> Result<(), CommitErro
     if !paths.is_empty() {
         disk.sync_all(&paths).map_err(due())?;
     }
-    let mut heads = Vec::new();
+    let mut recycled = Vec::new();
     for session in sessions {
         if let Some(sequence) = session.checkpoint.take() {
             session.log.recycle(sequence)?;
-            heads.push(session.log.head_path().to_owned());
+            recycled.push(&mut session.log);
         }
     }
-    if !heads.is_empty() {
+    if !recycled.is_empty() {
+        let heads: Vec<_> = recycled
+            .iter()
+            .map(|log| log.head_path().to_owned())
+            .collect();
         disk.sync_all(&heads).map_err(due())?;
+    }
+    for log in recycled {
+        log.shrink();
     }
     Ok(())
 }
@@ -308,6 +372,6 @@ fn make_store_dir(disk: &dyn Disk, scope_dir: &Path) -> Result<(), Failure> {
 }
 
 /// [`make_store_dir`] on the real disk, for run locks.
-pub(crate) fn prepare_store_dir(scope_dir: &Path) -> io::Result<()> {
-    make_store_dir(&RealDisk, scope_dir).map_err(|failure| failure.source)
+pub(crate) fn prepare_store_dir(scope_dir: &Path) -> Result<(), Failure> {
+    make_store_dir(&RealDisk, scope_dir)
 }

@@ -147,15 +147,14 @@ impl View {
     /// The fold `F` over a journal, see [`crate::read_fold`]; nothing is
     /// saved.
     pub fn fold<F: Fold>(&self, path: &Path) -> Result<F, ReadError> {
-        let folded = match self.seen(path)? {
+        match self.seen(path)? {
             None => fold_over(path, &self.scope_dir, u64::MAX, &[]),
             Some(Seen::Nothing) => Ok(F::default()),
             Some(Seen::File(other)) => fold_over(other, &self.scope_dir, u64::MAX, &[]),
             Some(Seen::Bytes(region)) => {
                 fold_over(path, &self.scope_dir, region.keep, &region.bytes)
             }
-        };
-        folded.map_err(|source| ReadError::new(path, source))
+        }
     }
 
     /// Runs `read`, again if a commit happened meanwhile (at most 3 times in
@@ -203,7 +202,7 @@ fn open_log(disk: &Arc<dyn Disk>, scope_dir: &Path) -> Result<Option<(Log, Found
 fn position(log: &Log, found: &Found) -> Position {
     let head = log.head();
     match found {
-        Found::Clean => Position::At {
+        Found::Clean | Found::Damaged => Position::At {
             log_id: head.log_id,
             sequence: head.sequence,
         },

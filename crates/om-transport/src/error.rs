@@ -1,10 +1,15 @@
-//! Why an observation failed, in the contract's words (chapter 01 §4.2, §5.2).
+//! Why an observation failed, in the contract's words (chapter 01 §4.2, §5.2;
+//! chapter 02 §2.4 step 2, §2.8).
 
 use std::io;
 use std::path::PathBuf;
 
+use om_model::identity::EnvelopeError;
+use om_model::state::FailureCode;
+
 use crate::cursor::CursorError;
 use crate::event::LineError;
+use crate::service_client::ServiceError;
 use crate::snapshot::SnapshotError;
 
 /// Why a loop could not be observed. Nothing partial is ever returned with it.
@@ -64,6 +69,68 @@ pub enum ObserveError {
     /// The receiver of polled events failed; the cursor must stay.
     #[error("cannot write events: {0}")]
     Output(#[source] io::Error),
+    /// The sprite service gave no usable answer.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The service's snapshot is not a JSON object (decision D25); carries
+    /// what it is.
+    #[error("service /ops/snapshot response shape invalid: {0}")]
+    SnapshotShape(String),
+    /// The service's answer is not a list of events and a cursor.
+    #[error("service /ops/events response shape invalid")]
+    EventsShape,
+    /// The service's cursor has no usable line numbers.
+    #[error("service cursor values are invalid")]
+    CursorValues,
+    /// One of the service's events is no event envelope of this loop; carries
+    /// the member and what stands there.
+    #[error("event envelope is invalid or loop id mismatch: {0}")]
+    Envelope(EnvelopeError),
+}
+
+/// Which of the two questions was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObserveStage {
+    /// [`Observe::snapshot`](crate::Observe::snapshot).
+    Snapshot,
+    /// [`Observe::events`](crate::Observe::events).
+    Events,
+}
+
+impl ObserveError {
+    /// The code under which a pass records the failure of `stage` (chapter 02
+    /// §2.8).
+    pub fn failure_code(&self, stage: ObserveStage) -> FailureCode {
+        match self {
+            Self::Service(_) => FailureCode::ServiceRequestFailed,
+            Self::SnapshotShape(_) | Self::EventsShape | Self::CursorValues => {
+                FailureCode::ServiceResponseInvalid
+            }
+            Self::Envelope(_) => FailureCode::ProjectionFailed,
+            Self::RootMissing { .. }
+            | Self::ArtifactMissing { .. }
+            | Self::Unreadable { .. }
+            | Self::Snapshot(_)
+            | Self::Cursor(_)
+            | Self::CursorAhead { .. }
+            | Self::LogReplaced
+            | Self::Line { .. }
+            | Self::Output(_) => match stage {
+                ObserveStage::Snapshot => FailureCode::SnapshotUnavailable,
+                ObserveStage::Events => FailureCode::EventsUnavailable,
+            },
+        }
+    }
+
+    /// The failure as the stage's own command would have printed it: what a
+    /// pass records as `failureMessage`.
+    pub fn failure_message(&self) -> String {
+        match self {
+            Self::Service(error) => error.printed(),
+            Self::SnapshotShape(_) | Self::EventsShape | Self::CursorValues => self.to_string(),
+            _ => format!("error: {self}"),
+        }
+    }
 }
 
 /// Why a poll for events failed, and how far it had come.

@@ -11,8 +11,9 @@ use clap::{ArgMatches, Command};
 use om_cli::args::{self, Parsed};
 use om_cli::command::{self, CommandLine};
 use om_cli::commands::{
-    demo, health, heartbeat, loop_run_snapshot, poll_events, profile_drift, project_state,
-    reconcile, status, telemetry_summary, threshold_profile,
+    alert_dispatch, alert_sink_config, alerts, confirm_intent, control, demo, health, heartbeat,
+    loop_run_snapshot, poll_events, profile_drift, project_state, reconcile, service_client,
+    status, telemetry_summary, threshold_profile,
 };
 use om_cli::error::CliError;
 
@@ -46,7 +47,7 @@ const fn script<C: CommandLine>(name: &'static str) -> Entry {
 }
 
 /// Every subcommand, in the order of `--help`.
-const ENTRIES: [Entry; 11] = [
+const ENTRIES: &[Entry] = &[
     Entry {
         script: Some(command::main::<status::Status>),
         ..entry::<status::StatusPage>("status")
@@ -60,6 +61,15 @@ const ENTRIES: [Entry; 11] = [
     script::<threshold_profile::ThresholdProfile>("threshold-profile"),
     script::<telemetry_summary::TelemetrySummary>("telemetry-summary"),
     script::<profile_drift::ProfileDrift>("profile-drift"),
+    script::<service_client::ServiceClientCommand>("service-client"),
+    Entry {
+        script: Some(command::main::<control::Control>),
+        ..entry::<control::ControlPage>("control")
+    },
+    script::<confirm_intent::ConfirmIntent>("confirm-intent"),
+    script::<alert_sink_config::AlertSinkConfig>("alert-sink-config"),
+    script::<alert_dispatch::AlertDispatch>("alert-dispatch"),
+    entry::<alerts::Alerts>("alerts"),
     entry::<demo::Demo>("demo"),
 ];
 

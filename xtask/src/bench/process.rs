@@ -16,6 +16,7 @@ const SAMPLING: Duration = Duration::from_micros(250);
 pub(super) struct Measured {
     binary: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Measured {
@@ -26,12 +27,19 @@ impl Measured {
         Self {
             binary: binaries.join(name),
             arguments: arguments.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
         }
     }
 
     /// With one more argument.
     pub(super) fn with(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With a variable set.
+    pub(super) fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -54,7 +62,7 @@ impl Measured {
         let mut peak = 0;
         loop {
             let text = fs::read_to_string(&status_file).unwrap_or_default();
-            peak = peak.max(high_water_mark(&text).unwrap_or(0));
+            peak = peak.max(size(&text, "VmHWM:").unwrap_or(0));
             let ended = child
                 .try_wait()
                 .map_err(Error::file("watch", &self.binary))?;
@@ -70,6 +78,7 @@ impl Measured {
         let mut command = Command::new(&self.binary);
         command
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command
@@ -94,11 +103,15 @@ impl Measured {
     }
 }
 
-/// `VmHWM` of a `/proc/<pid>/status` text, in bytes.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// How much memory a process holds, in bytes; 0 if it has ended.
+pub(super) fn resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    size(&text, "VmRSS:").unwrap_or(0)
+}
+
+/// A size in a `/proc/<pid>/status` text, in bytes.
+fn size(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -108,9 +121,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_high_water_mark_is_read_in_bytes() {
-        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    2048 kB\n";
-        assert_eq!(high_water_mark(status), Some(2 * 1024 * 1024));
-        assert_eq!(high_water_mark("Name:\tx\nState:\tZ (zombie)\n"), None);
+    fn sizes_are_read_in_bytes() {
+        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1 kB\n";
+        assert_eq!(size(status, "VmHWM:"), Some(2 * 1024 * 1024));
+        assert_eq!(size(status, "VmRSS:"), Some(1024));
+        assert_eq!(size("Name:\tx\nState:\tZ (zombie)\n", "VmHWM:"), None);
     }
 }

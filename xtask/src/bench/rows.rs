@@ -11,7 +11,7 @@ use super::floor::{Floor, Snapshot, read_all};
 use super::process::Measured;
 use super::report::Row;
 use super::sample::{Sample, milliseconds, ratio, timed};
-use super::{Plan, inside};
+use super::{Plan, alerts, control, inside, service};
 use crate::error::Error;
 use crate::gen_loop::GeneratedLoop;
 use crate::generated::names_in;
@@ -45,32 +45,43 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Error> {
     rows.push(growth(plan)?);
     eprintln!("status …");
     rows.push(status(plan)?);
+    eprintln!("service …");
+    rows.extend(service::measure(plan)?);
+    eprintln!("control …");
+    rows.extend(control::measure(plan)?);
+    eprintln!("alerts …");
+    rows.push(alerts::measure(plan)?);
     Ok(rows)
 }
 
 /// A repository under measurement.
-struct Bench {
-    generated: GeneratedLoop,
+pub(super) struct Bench {
+    pub(super) generated: GeneratedLoop,
 }
 
 impl Bench {
     /// A loop with `events` events and three passes behind it.
-    fn warm(plan: &Plan, name: &str, events: u64) -> Result<Self, Error> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since_epoch.unwrap_or_default().as_secs();
-        let now = Timestamp::from_epoch_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let loop_id = LoopId::new("bench-loop")?;
-        let repo = plan.directory.join(name);
-        let bench = Self {
-            generated: GeneratedLoop::create(&repo, loop_id, events, now)?,
-        };
+    pub(super) fn warm(plan: &Plan, name: &str, events: u64) -> Result<Self, Error> {
+        let bench = Self::create(plan, name, events)?;
         for _ in 0..3 {
             bench.command(plan, "ops-manager-reconcile").time()?;
         }
         Ok(bench)
     }
 
-    fn command(&self, plan: &Plan, name: &str) -> Measured {
+    /// A loop with `events` events that nobody has looked at yet.
+    pub(super) fn create(plan: &Plan, name: &str, events: u64) -> Result<Self, Error> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = since_epoch.unwrap_or_default().as_secs();
+        let now = Timestamp::from_epoch_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let loop_id = LoopId::new("bench-loop")?;
+        let repo = plan.directory.join(name);
+        Ok(Self {
+            generated: GeneratedLoop::create(&repo, loop_id, events, now)?,
+        })
+    }
+
+    pub(super) fn command(&self, plan: &Plan, name: &str) -> Measured {
         let loop_id = self.generated.loop_id().as_str();
         Measured::new(&plan.binaries, name, self.generated.repo(), loop_id)
     }
@@ -80,13 +91,13 @@ impl Bench {
     }
 
     /// Where the ops manager keeps what it knows about the loop.
-    fn scope(&self) -> PathBuf {
+    pub(super) fn scope(&self) -> PathBuf {
         let ops = self.generated.repo().join(".superloop/ops-manager");
         ops.join(self.generated.loop_id().as_str())
     }
 
     /// The floor of what `pass` writes.
-    fn floor(
+    pub(super) fn floor(
         &self,
         plan: &Plan,
         name: &str,
@@ -198,7 +209,7 @@ fn longest_line(path: &Path) -> Result<u64, Error> {
     Ok(longest.unwrap_or(0) as u64)
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     // In tenths, rounded: exact enough for people.
     let tenths = (bytes * 10 + 512 * 1024) / (1024 * 1024);
     format!("{}.{} MiB", tenths / 10, tenths % 10)

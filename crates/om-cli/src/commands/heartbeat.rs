@@ -7,11 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use om_model::envelope::SchemaVersion;
-use om_model::json::{self, Lookup};
 use om_model::observation::RuntimeHeartbeat;
-use om_model::{Artifact, LoopId};
-use om_store::{RepoLayout, read_artifact, replace_document};
+use om_model::{LoopId, json};
+use om_store::RepoLayout;
+use om_transport::heartbeat::{Alive, write_heartbeat};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Map, Value};
 
@@ -124,80 +123,24 @@ impl Beat<'_> {
     }
 
     fn write(&self) -> Result<RuntimeHeartbeat, CliError> {
+        let command = self.command;
+        let alive = Alive {
+            pid: self
+                .pid
+                .map(|pid| pid.as_raw_nonzero().get().unsigned_abs()),
+            run_id: given(command.run_id.as_ref()).map(str::to_owned),
+            source: given(command.source.as_ref())
+                .unwrap_or("ops-manager")
+                .to_owned(),
+            details: self.details.clone(),
+        };
         let runtime = RepoLayout::new(self.repo.to_owned()).runtime(self.loop_id);
-        if !runtime.dir().is_dir() {
-            return Err(CliError::at(
-                &runtime.dir(),
-                "no such loop folder; start the loop first, or check --repo and --loop",
-            ));
-        }
-        let path = runtime.heartbeat();
-        let document = self.document(&read_artifact(&path)?)?;
-        let text = json::compact(&document) + "\n";
-        replace_document(&path, text.as_bytes(), None)?;
-        Ok(document)
+        Ok(write_heartbeat(&runtime, self.loop_id, &alive, now())?)
     }
 
     fn print(&self, out: &mut dyn Write, document: &RuntimeHeartbeat) -> Result<(), CliError> {
         print_document(out, document, self.command.pretty)
     }
-
-    fn document(&self, previous: &Artifact) -> Result<RuntimeHeartbeat, CliError> {
-        let pid = self
-            .pid
-            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-        let run_id = match given(self.command.run_id.as_ref()) {
-            Some(run_id) => Some(run_id.to_owned()),
-            None => self.last_run_id()?,
-        };
-        let host = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        Ok(RuntimeHeartbeat {
-            schema_version: SchemaVersion::V1,
-            loop_id: self.loop_id.clone(),
-            timestamp: now(),
-            run_id,
-            pid,
-            host: Some(host).filter(|host| !host.is_empty()),
-            source: Some(
-                given(self.command.source.as_ref())
-                    .unwrap_or("ops-manager")
-                    .to_owned(),
-            ),
-            sequence: Some(next_sequence(previous, pid)),
-            details: self.details.clone(),
-        })
-    }
-
-    /// The run id of the last event, if there is a readable one.
-    fn last_run_id(&self) -> Result<Option<String>, CliError> {
-        let events = RepoLayout::new(self.repo.to_owned())
-            .runtime(self.loop_id)
-            .events();
-        let row = om_store::last_row(&events)?;
-        let event = row.and_then(|row| json::parse(&row.bytes).ok());
-        Ok(event.and_then(|event| json::non_empty_text(event.get("run_id"))))
-    }
-}
-
-/// Continues the count of the same producer, else starts at 1.
-fn next_sequence(previous: &Artifact, pid: Option<u32>) -> u64 {
-    let Some(document) = previous.document() else {
-        return 1;
-    };
-    let member = |name| {
-        Lookup::new(document)
-            .get(name)
-            .ok()
-            .flatten()
-            .and_then(json::digits)
-    };
-    let same_producer = member("pid") == pid.map(u64::from);
-    member("sequence")
-        .filter(|_| same_producer)
-        .map_or(1, |sequence| sequence.saturating_add(1))
 }
 
 /// A process as far as the system tells about it.
@@ -315,14 +258,5 @@ mod tests {
         }
         child.wait().expect("is reaped");
         assert!(!Life::of(pid).goes_on_from(&born));
-    }
-
-    #[test]
-    fn the_sequence_counts_the_heartbeats_of_one_producer() {
-        let previous = Artifact::parse(br#"{"pid":7,"sequence":4}"#);
-        assert_eq!(next_sequence(&previous, Some(7)), 5);
-        assert_eq!(next_sequence(&previous, Some(8)), 1);
-        assert_eq!(next_sequence(&Artifact::Absent, Some(7)), 1);
-        assert_eq!(next_sequence(&Artifact::parse(b"[]"), None), 1);
     }
 }

@@ -7,6 +7,11 @@
     reason = "comments on arguments are printed as help, where markup would show"
 )]
 
+pub mod alert_dispatch;
+pub mod alert_sink_config;
+pub mod alerts;
+pub mod confirm_intent;
+pub mod control;
 pub mod demo;
 pub mod health;
 pub mod heartbeat;
@@ -15,6 +20,7 @@ pub mod poll_events;
 pub mod profile_drift;
 pub mod project_state;
 pub mod reconcile;
+pub mod service_client;
 pub mod status;
 pub mod telemetry_summary;
 pub mod threshold_profile;

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use om_alerts::{Courier, Environment};
+use om_http::{Backoff, Secret};
 use om_model::LoopId;
 use om_model::drift::Confidence;
 use om_model::envelope::Source;
@@ -15,11 +17,13 @@ use om_reconcile::runner::{self, AlertStage, PassHooks, PassPlan, TypedNumbers};
 use om_reconcile::thresholds::{self, ThresholdBase};
 use om_stage::{Hook, RunOptions};
 use om_store::{LoopFile, LoopLayout, RepoLayout, Scope};
-use om_transport::LocalTransport;
+use om_transport::{LocalTransport, ServiceClient, ServiceSettings, SpriteServiceTransport};
 
+use super::alert_dispatch;
+use super::health::parsed;
 use crate::args::{self, Target, at_least_one, environment, given, non_negative};
 use crate::command::{CommandLine, Logging, block_on, now, print_document};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::console::progress::LogProgress;
 use crate::error::CliError;
 use crate::thresholds::ThresholdFlags;
@@ -29,16 +33,23 @@ use crate::thresholds::ThresholdFlags;
 pub struct Reconcile {
     #[command(flatten)]
     target: Target,
-    /// How to reach the loop: local [default: local]
+    /// How to reach the loop: local or sprite_service [default: local]
     #[arg(long, value_name = "MODE")]
     transport: Option<String>,
+    /// Where the sprite service answers; needed for sprite_service
+    #[arg(long, value_name = "URL")]
+    service_base_url: Option<String>,
+    /// Shared token of the service; better given as
+    /// $OPS_MANAGER_SERVICE_TOKEN, which no process list shows
+    #[arg(long, value_name = "TOKEN")]
+    service_token: Option<String>,
     /// Trace id of the pass [default: $OPS_MANAGER_TRACE_ID, else random]
     #[arg(long, value_name = "ID")]
     trace_id: Option<String>,
-    /// Requests per service call; recorded, without effect on local files [default: 3]
+    /// Requests per service call; recorded for both transports [default: 3]
     #[arg(long, value_name = "N")]
     retry_attempts: Option<String>,
-    /// Seconds between them; recorded [default: 1]
+    /// Seconds between them, growing by as much each time [default: 1]
     #[arg(long, value_name = "N")]
     retry_backoff_seconds: Option<String>,
     /// Most events to consume, 0 for all [default: 0]
@@ -134,12 +145,14 @@ observed. Two passes over one loop take turns.
 Hooks, each an executable that replaces a stage:
   OPS_MANAGER_THRESHOLD_PROFILE_SCRIPT, OPS_MANAGER_HEALTH_SCRIPT,
   OPS_MANAGER_TELEMETRY_SUMMARY_SCRIPT, OPS_MANAGER_PROFILE_DRIFT_SCRIPT,
-  OPS_MANAGER_ALERT_DISPATCH_SCRIPT
+  OPS_MANAGER_ALERT_DISPATCH_SCRIPT, OPS_MANAGER_SERVICE_CLIENT_SCRIPT
 
 Examples:
   ops-manager-reconcile --repo . --loop nightly --pretty
   ops-manager-reconcile --repo . --loop nightly --threshold-profile strict
   ops-manager-reconcile --repo . --loop nightly --from-start
+  ops-manager-reconcile --repo . --loop nightly --transport sprite_service \\
+    --service-base-url http://127.0.0.1:8787
 
 Exit codes: 0 observed; 1 the loop could not be observed (recorded, health on
 stdout), or a flag or file is invalid (error: line on stderr).";
@@ -164,10 +177,19 @@ stdout), or a flag or file is invalid (error: line on stderr).";
             .as_ref()
             .map_or(String::new(), |file| file.path.clone());
         let _turn = scope.run_lock("reconcile")?;
-        let mut progress = LogProgress::default();
-        let mut tell = |done, total| progress.update(done, total);
-        let mut transport = LocalTransport::new(&layout, &loop_id).with_progress(&mut tell);
-        let outcome = block_on(runner::run(&plan, &scope, &mut transport, now))??;
+        let outcome = match checked.transport {
+            TransportMode::Local => {
+                let mut progress = LogProgress::default();
+                let mut tell = |done, total| progress.update(done, total);
+                let mut transport = LocalTransport::new(&layout, &loop_id).with_progress(&mut tell);
+                block_on(runner::run(&plan, &scope, &mut transport, now))??
+            }
+            TransportMode::SpriteService => {
+                let mut transport =
+                    SpriteServiceTransport::new(self.service(&checked)?, &layout, &loop_id);
+                block_on(runner::run(&plan, &scope, &mut transport, now))??
+            }
+        };
         print_document(out, &outcome.document, self.pretty)?;
         Ok(u8::from(!outcome.success))
     }
@@ -179,6 +201,7 @@ struct Checked {
     retry_attempts: u64,
     retry_backoff_seconds: u64,
     alerts_enabled: bool,
+    transport: TransportMode,
 }
 
 impl Reconcile {
@@ -194,6 +217,7 @@ impl Reconcile {
                 1,
             )?,
             alerts_enabled: true,
+            transport: TransportMode::Local,
         };
         at_least_one(
             "--drift-required-streak",
@@ -206,20 +230,52 @@ impl Reconcile {
             200,
         )?;
         let alerts_enabled = self.alerts_enabled()?;
-        match self.transport.as_deref().unwrap_or("local") {
-            "local" => {}
-            "sprite_service" => {
-                return Err(CliError::new(
-                    "--transport sprite_service is not supported by this version; \
-                     reconcile on the loop's own machine with --transport local",
-                ));
-            }
-            _ => return Err(CliError::new("--transport must be local or sprite_service")),
-        }
+        let transport = parsed(
+            self.transport.as_ref(),
+            TransportMode::parse,
+            || "--transport must be local or sprite_service",
+        )?;
         Ok(Checked {
             alerts_enabled,
+            transport,
             ..checked
         })
+    }
+
+    /// The service's client: row 16 of §2.2, then what cannot be a client.
+    fn service(&self, checked: &Checked) -> Result<ServiceClient, CliError> {
+        let base_url = given(self.service_base_url.as_ref()).ok_or_else(|| {
+            CliError::new("--service-base-url is required when --transport sprite_service")
+        })?;
+        let token = given(self.service_token.as_ref())
+            .map(str::to_owned)
+            .or_else(|| environment("OPS_MANAGER_SERVICE_TOKEN"));
+        let settings = ServiceSettings {
+            token: token.map(Secret::new),
+            retry: Backoff {
+                attempts: checked.retry_attempts,
+                seconds: checked.retry_backoff_seconds,
+            },
+            ..ServiceSettings::new(Secret::new(base_url))
+        };
+        let hook = Hook::from_env("OPS_MANAGER_SERVICE_CLIENT_SCRIPT");
+        Ok(ServiceClient::new(settings, hook)?)
+    }
+
+    /// Alerts go out by the hook if one is set, else built in.
+    fn alert_stage(&self, enabled: bool, layout: &RepoLayout) -> AlertStage {
+        let config_file = given(self.alert_config_file.as_ref());
+        if !enabled {
+            return AlertStage::Off;
+        }
+        if let Some(hook) = Hook::from_env("OPS_MANAGER_ALERT_DISPATCH_SCRIPT") {
+            let config_file = config::named(config_file, config::ALERT_SINKS_VARIABLE);
+            return AlertStage::Hook { hook, config_file };
+        }
+        AlertStage::BuiltIn {
+            resolver: alert_dispatch::resolver(config_file, layout.repo()),
+            courier: Courier::new(Environment::Process),
+        }
     }
 
     /// The flag must be a boolean; the variable enables only by `true`.
@@ -250,9 +306,10 @@ impl Reconcile {
                 repo_path: layout.repo().display().to_string(),
                 loop_id: loop_id.clone(),
             },
+            files: files.clone(),
             paths: self.files.paths(&files),
             settings: PassSettings {
-                transport: TransportMode::Local,
+                transport: checked.transport,
                 max_events: checked.max_events,
                 from_start: self.from_start,
                 retry_attempts: checked.retry_attempts,
@@ -277,13 +334,7 @@ impl Reconcile {
                 drift_required_streak: drift.typed_streak,
                 drift_summary_window: drift.typed_window,
             },
-            alerts: AlertStage {
-                hook: Hook::from_env("OPS_MANAGER_ALERT_DISPATCH_SCRIPT")
-                    .filter(|_| checked.alerts_enabled),
-                config_file: given(self.alert_config_file.as_ref())
-                    .map(str::to_owned)
-                    .or_else(|| environment("OPS_MANAGER_ALERT_SINKS_FILE")),
-            },
+            alerts: self.alert_stage(checked.alerts_enabled, layout),
         })
     }
 

@@ -151,12 +151,32 @@ pub struct DispatchState {
     pub escalations_line_offset: u64,
     /// Lines present.
     pub escalations_line_count: u64,
+    /// Additive: the last line consumed, so that the next run need not count
+    /// again; omitted if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_consumed_line: Option<ConsumedLine>,
     /// Additive: deliveries that failed in an earlier run and were tried again.
     pub retried_count: u64,
     /// Additive: deliveries still to be tried again.
     pub pending_count: u64,
     /// Additive: these deliveries, in the order of their lines.
     pub pending_deliveries: Vec<PendingDelivery>,
+}
+
+/// Where a line of the escalations is, and how to tell that it still is that
+/// line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumedLine {
+    /// Its number, counted from 1.
+    pub line: u64,
+    /// Byte offset of its first byte.
+    pub start: u64,
+    /// Byte offset just after its newline.
+    pub end: u64,
+    /// Of the line without its newline, as hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A failed delivery that is tried again (decision D10).

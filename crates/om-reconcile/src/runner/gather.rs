@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use om_model::state::FailureCode;
 use om_model::{Artifact, Timestamp};
 use om_store::last_row;
 use om_transport::cursor;
 use om_transport::{
-    EventsRequest, Observe, ObserveError, ObservedEvents, PollStart, SnapshotContext,
+    EventsRequest, Observe, ObserveError, ObserveStage, ObservedEvents, PollStart, SnapshotContext,
     SnapshotRequest,
 };
 
@@ -67,8 +66,7 @@ async fn observe<T: Observe>(
         known: cursor::known_position(&cursor),
     };
     let snapshot = transport.snapshot(&request).await;
-    let snapshot =
-        snapshot.map_err(|error| failure(FailureCode::SnapshotUnavailable, &error, 0))?;
+    let snapshot = snapshot.map_err(|error| failure(ObserveStage::Snapshot, &error, 0))?;
     let start = if from_start {
         PollStart::Beginning
     } else {
@@ -84,13 +82,8 @@ async fn observe<T: Observe>(
         max_events: plan.settings.max_events,
     };
     let events = transport.events(&request).await;
-    let ObservedEvents { batch, cursor } = events.map_err(|failed| {
-        failure(
-            FailureCode::EventsUnavailable,
-            &failed.error,
-            failed.events_ingested,
-        )
-    })?;
+    let ObservedEvents { batch, cursor } = events
+        .map_err(|failed| failure(ObserveStage::Events, &failed.error, failed.events_ingested))?;
     Ok(Observation {
         snapshot,
         batch,
@@ -99,10 +92,10 @@ async fn observe<T: Observe>(
 }
 
 /// The message as a stage of its own would have printed it.
-fn failure(code: FailureCode, error: &ObserveError, events_ingested: u64) -> IngestFailure {
+fn failure(stage: ObserveStage, error: &ObserveError, events_ingested: u64) -> IngestFailure {
     IngestFailure {
-        code,
-        message: format!("error: {error}"),
+        code: error.failure_code(stage),
+        message: error.failure_message(),
         events_ingested,
     }
 }

@@ -3,12 +3,11 @@
 
 use om_model::health::IngestStatus;
 use om_model::json;
-use om_model::state::AlertStageFailureRow;
-use om_stage::{FAILURE_TAIL_LINES, Hook, RunOptions, StageOutput, Streams, last_lines};
+use om_stage::{FAILURE_TAIL_LINES, Hook, RunOptions, StageOutput, last_lines};
 use serde_json::Value;
 
 use super::{PassError, PassPlan};
-use crate::pass::{self, DriftOutcome, DriftRequest, Observed, PassContext, PassInputs};
+use crate::pass::{DriftOutcome, DriftRequest, Observed, PassContext, PassInputs};
 use crate::thresholds::Threshold;
 
 /// Step 7 by hook: anything but exit 0 with one document ends the pass.
@@ -146,46 +145,6 @@ pub(super) fn profile_drift(
     }
     let output = hook.run(&arguments, &RunOptions::default());
     Ok(DriftOutcome::hooked(document(hook, &output)?)?)
-}
-
-/// Step 13: runs the alert stage if there is one; a failure is a row.
-pub(super) fn alert_dispatch(
-    plan: &PassPlan,
-    inputs: &PassInputs,
-    context: &PassContext,
-) -> Option<AlertStageFailureRow> {
-    let hook = plan.alerts.hook.as_ref()?;
-    let mut arguments = vec![
-        "--repo".to_owned(),
-        inputs.source.repo_path.clone(),
-        "--loop".to_owned(),
-        inputs.source.loop_id.to_string(),
-        "--trace-id".to_owned(),
-        context.trace_id.to_string(),
-        "--escalations-file".to_owned(),
-        inputs.paths.escalations.display().to_string(),
-        "--dispatch-state-file".to_owned(),
-        inputs.paths.alert_dispatch_state.display().to_string(),
-        "--dispatch-telemetry-file".to_owned(),
-        inputs.paths.alert_rows.display().to_string(),
-    ];
-    if let Some(file) = &plan.alerts.config_file {
-        arguments.extend(["--alert-config-file".to_owned(), file.clone()]);
-    }
-    let merged = RunOptions {
-        streams: Streams::Merged,
-        ..RunOptions::default()
-    };
-    let output = hook.run(&arguments, &merged);
-    if output.success() {
-        return None;
-    }
-    let said = [output.stdout.as_slice(), &output.stderr].concat();
-    Some(pass::alert_failure_row(
-        &inputs.source.loop_id,
-        context,
-        &said,
-    ))
 }
 
 /// A number as it was typed, else as it is.

@@ -5,17 +5,20 @@
 //! the hook runs on the real files, and the pass goes on with what it
 //! printed (contract chapter 02 §2.4, §2.7; decision D7).
 
+mod alerts;
 mod drift;
 mod gather;
 mod hooks;
 
 use std::path::{Path, PathBuf};
 
+use om_alerts::{Courier, Resolver};
+use om_control::ControlError;
 use om_model::envelope::Source;
 use om_model::json;
 use om_model::{Artifact, Timestamp, TraceId};
 use om_stage::Hook;
-use om_store::{Commit, CommitError, Expect, LockError, ReadError, Scope, read_bytes};
+use om_store::{Commit, CommitError, Expect, LockError, LoopLayout, ReadError, Scope, read_bytes};
 use om_transport::Observe;
 use serde_json::Value;
 
@@ -30,11 +33,13 @@ use crate::thresholds::ThresholdOverrides;
 const ATTEMPTS: u32 = 5;
 
 /// Everything that a pass needs to know before it looks at the loop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PassPlan {
     /// Which loop.
     pub source: Source,
-    /// Where its artifacts are.
+    /// The loop's own files.
+    pub files: LoopLayout,
+    /// Where the artifacts of this pass are; any of them may lie elsewhere.
     pub paths: PassPaths,
     /// Limits and thresholds in force.
     pub settings: PassSettings,
@@ -76,13 +81,26 @@ pub struct TypedNumbers {
     pub drift_summary_window: Option<String>,
 }
 
-/// The alert dispatch stage.
-#[derive(Clone, Debug, Default)]
-pub struct AlertStage {
-    /// `OPS_MANAGER_ALERT_DISPATCH_SCRIPT`, if alerts are enabled.
-    pub hook: Option<Hook>,
-    /// Passed on as `--alert-config-file`.
-    pub config_file: Option<String>,
+/// The alert dispatch stage, after everything else is committed.
+#[derive(Debug, Default)]
+pub enum AlertStage {
+    /// Alerts are disabled: no file is touched.
+    #[default]
+    Off,
+    /// `OPS_MANAGER_ALERT_DISPATCH_SCRIPT`.
+    Hook {
+        /// The executable.
+        hook: Hook,
+        /// Passed on as `--alert-config-file`.
+        config_file: Option<String>,
+    },
+    /// [`om_alerts::dispatch()`], with the deliveries that are due again.
+    BuiltIn {
+        /// What decides where alerts go.
+        resolver: Resolver,
+        /// What delivers them.
+        courier: Courier,
+    },
 }
 
 /// How a pass ended.
@@ -110,6 +128,9 @@ pub enum PassError {
     /// The commit did not happen.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Intents without an outcome cannot be recorded.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A hook failed; everything before it is committed.
     #[error("{variable} failed with exit code {exit_code}: {message}")]
     Hook {
@@ -143,6 +164,7 @@ pub async fn run<T: Observe>(
 ) -> Result<PassOutcome, PassError> {
     scope.recover()?;
     let started_at = clock();
+    om_control::recover_pending(scope, &plan.files, started_at, &om_control::owner::is_alive)?;
     let mut attempt = 1;
     loop {
         let mut ledger = Ledger::new(scope);
@@ -176,12 +198,12 @@ async fn attempt_pass<T: Observe>(
         plan,
         inputs: &inputs,
         context: &context,
-        ledger,
+        ledger: &mut *ledger,
     };
     let outcome = pass.run()?;
-    if let Some(row) = hooks::alert_dispatch(plan, &inputs, &context) {
-        let row = Commit::new().row(&plan.paths.alert_rows, json::compact(&row));
-        pass.ledger.commit(row)?;
+    if let Some(output) = alerts::dispatch(plan, ledger.scope, clock).await {
+        let row = pass::alert_failure_row(&inputs.source.loop_id, &context, &output);
+        ledger.commit(Commit::new().row(&plan.paths.alert_rows, json::compact(&row)))?;
     }
     Ok(outcome)
 }

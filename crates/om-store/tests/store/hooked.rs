@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use om_store::LockError;
-use om_store::disk::{Disk, FileInfo, Held, RealDisk, SyncKind};
+use om_store::disk::{Appended, Disk, FileInfo, Held, OpenJournal, RealDisk, SyncKind};
 use rustix::io::Errno;
 
 /// What becomes of one changing operation.
@@ -130,6 +130,14 @@ impl Disk for Hooked {
         RealDisk.check_writable(folder)
     }
 
+    fn check_replaceable(&self, path: &Path) -> io::Result<()> {
+        RealDisk.check_replaceable(path)
+    }
+
+    fn open_journal(&self, path: &Path) -> io::Result<OpenJournal> {
+        self.step(nothing, || RealDisk.open_journal(path))
+    }
+
     fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.step(nothing, || RealDisk.create_folder(path, mode))
     }
@@ -141,9 +149,9 @@ impl Disk for Hooked {
         )
     }
 
-    fn append(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<u64> {
-        let half = || RealDisk.append(path, half_of(bytes), mode).map(|_| ());
-        self.step(half, || RealDisk.append(path, bytes, mode))
+    fn append(&self, journal: &OpenJournal, bytes: &[u8], mode: u32) -> io::Result<Appended> {
+        let half = || RealDisk.append(journal, half_of(bytes), mode).map(|_| ());
+        self.step(half, || RealDisk.append(journal, bytes, mode))
     }
 
     fn reserve(&self, path: &Path, offset: u64, length: u64) -> io::Result<()> {

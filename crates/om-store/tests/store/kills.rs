@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 
 use om_store::disk::{Disk, RealDisk};
 use om_store::{Commit, Scope};
@@ -167,8 +168,12 @@ fn a_kill_during_the_first_commit_of_a_scope_leaves_a_usable_one() {
     killed_at_every_operation(Shape::First, true);
 }
 
-/// Commits of the random history.
-const HISTORY: u64 = 1000;
+/// Commits killed in the random histories, each at one random operation.
+const KILLS: usize = 1000;
+/// Histories that share them, side by side.
+const HISTORIES: usize = 2;
+/// A child is killed at an operation below this: a commit has about as many.
+const OPERATIONS: usize = 40;
 /// Small, so that checkpoints happen too.
 const CHECKPOINT_BYTES: u64 = 32 * 1024;
 
@@ -185,11 +190,12 @@ fn observe(dir: &Path) -> Model {
     Model::observe(dir, |path| fs::read(path).ok())
 }
 
-/// In the child: one commit after the other, from what is there.
+/// In the child: one commit after the other, from what is there, up to the
+/// one in which it is killed.
 fn commit_until_killed(disk: &Arc<dyn Disk>, dir: &Path, first: u64) {
     let scope = Scope::open_on(dir, Arc::clone(disk), CHECKPOINT_BYTES).expect("opened");
     let mut model = observe(dir);
-    for number in first..HISTORY {
+    for number in first.. {
         let (commit, after) = random_commit(&model, dir, number);
         scope.commit(commit).expect("committed");
         model = after;
@@ -266,46 +272,66 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("written");
 }
 
-#[test]
-fn a_long_history_of_kills_and_foreign_edits_loses_and_doubles_nothing() {
+/// A history of `kills` killed commits, with foreign edits in between.
+fn history(kills: usize, seed: u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join(".superloop/ops-manager/one");
-    let mut random = Random::new(7);
-    let mut unique = Unique::from(HISTORY * 1000);
+    let mut random = Random::new(seed);
+    // Far from the numbers of the commits.
+    let mut unique = Unique::from(1 << 40);
     let scope = Scope::open(&dir).expect("opened");
     let mut model = Model::default();
-    let mut number = 0;
-    while number < HISTORY {
-        dies(
-            &number.to_string(),
-            &dir,
-            random.below(150),
-            random.below(2) == 0,
+    let mut number = seed << 20;
+    for _ in 0..kills {
+        let (at, half) = (random.below(OPERATIONS), random.below(2) == 0);
+        assert!(
+            dies(&number.to_string(), &dir, at, half),
+            "{number} at {at}"
         );
         let edits = Edits::make(&dir, &mut random, &mut unique);
         scope.recover().expect("recovered");
         let found = edits.take_out(observe(&dir));
-        // The commits that returned, and perhaps the one that did not.
+        // The commits that returned, and perhaps the one that did not: each
+        // takes an operation at least.
+        let latest = number + at as u64 + 1;
         while edits.over(model.clone()) != found {
             assert!(
-                number < HISTORY,
+                number < latest,
                 "after {edits:?} no history leads to\n{found:?}"
             );
             model = random_commit(&model, &dir, number).1;
             number += 1;
         }
+        // Its number is not used again, whether it happened or not.
+        number += 1;
         model = observe(&dir);
-        for (journal, tail) in &edits.tails {
-            scope
-                .commit(Commit::new().row(journal, "after a tail"))
-                .expect("committed");
-            let torn = fs::read_to_string(journal.with_extension("jsonl.torn")).expect("readable");
-            assert_eq!(
-                torn.lines().filter(|line| line.ends_with(tail)).count(),
-                1,
-                "{tail} in {torn}"
-            );
+        commit_behind_tails(&scope, &edits);
+        if !edits.tails.is_empty() {
             model = observe(&dir);
         }
     }
+}
+
+/// What was left without its newline goes to a file of its own, once.
+fn commit_behind_tails(scope: &Scope, edits: &Edits) {
+    for (journal, tail) in &edits.tails {
+        scope
+            .commit(Commit::new().row(journal, "after a tail"))
+            .expect("committed");
+        let torn = fs::read_to_string(journal.with_extension("jsonl.torn")).expect("readable");
+        assert_eq!(
+            torn.lines().filter(|line| line.ends_with(tail)).count(),
+            1,
+            "{tail} in {torn}"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_killed_commits_and_foreign_edits_lose_and_double_nothing() {
+    thread::scope(|threads| {
+        for seed in 0..HISTORIES {
+            threads.spawn(move || history(KILLS / HISTORIES, seed as u64 + 7));
+        }
+    });
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod contention;
+mod damage;
 mod faults;
 mod group;
 mod hooked;
@@ -11,6 +12,9 @@ mod model;
 mod power;
 mod random;
 mod readers;
+mod refused;
 mod scope;
 mod shapes;
 mod simulated;
+mod strangers;
+mod torn;

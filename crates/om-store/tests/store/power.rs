@@ -161,7 +161,13 @@ impl World {
         for position in 0..self.loops.len() {
             let dir = self.loops[position].0.clone();
             let recovered = self.scope(&dir).and_then(|scope| scope.recover());
-            recovered.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let recovery = recovered.unwrap_or_else(|error| panic!("{what}: {error}"));
+            // What a power loss tears is not damage.
+            let log = dir.join(".store/redo.log");
+            assert!(
+                recovery.foreign.iter().all(|edit| edit.path != log),
+                "{what}: {recovery:?}"
+            );
             let found = Model::observe(&dir, |path| self.disk.content(path));
             let (_, certain, possible) = &mut self.loops[position];
             let is_possible = possible.as_ref() == Some(&found);

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use om_store::LockError;
-use om_store::disk::{Disk, FileInfo, FileKind, Held, Identity, SyncKind};
+use om_store::disk::{Appended, Disk, FileInfo, FileKind, Held, Identity, OpenJournal, SyncKind};
 
 use crate::random::Random;
 
@@ -347,6 +347,14 @@ impl Disk for Simulated {
         Ok(())
     }
 
+    fn check_replaceable(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open_journal(&self, path: &Path) -> io::Result<OpenJournal> {
+        Ok(OpenJournal::at(path))
+    }
+
     fn create_folder(&self, path: &Path, _: u32) -> io::Result<()> {
         self.change(|state| {
             if !state.names.contains_key(path) {
@@ -360,14 +368,19 @@ impl Disk for Simulated {
         self.change(|state| state.add(path, bytes, mode))
     }
 
-    fn append(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<u64> {
+    fn append(&self, journal: &OpenJournal, bytes: &[u8], mode: u32) -> io::Result<Appended> {
+        let path = &*journal.path;
         self.change(|state| {
             if state.inode(path).is_err() {
                 state.add(path, &[], mode)?;
             }
-            let start = state.inodes[&state.inode(path)?].content().len() as u64;
+            let before = state.inodes[&state.inode(path)?].content();
+            let appended = Appended {
+                start: before.len() as u64,
+                at_line_start: before.last().is_none_or(|last| *last == b'\n'),
+            };
             state.edit(path, |content| content.extend_from_slice(bytes))?;
-            Ok(start)
+            Ok(appended)
         })
     }
 

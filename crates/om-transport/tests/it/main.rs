@@ -12,5 +12,10 @@ mod identity;
 mod polling;
 mod properties;
 mod samples;
+#[path = "../../../om-http/tests/it/server.rs"]
+mod server;
+mod service_client;
+mod service_hook;
 mod snapshot;
+mod sprite_service;
 mod support;

@@ -22,11 +22,16 @@ mod hooks;
 mod observation;
 mod observed_heartbeat;
 mod reconcile;
+mod recovery;
 mod samples;
 mod schemas;
 mod scrub;
+#[path = "../../../om-http/tests/it/server.rs"]
+mod server;
+mod service_client;
 mod status;
 mod status_sources;
 mod thresholds;
+mod tls_server;
 mod validation;
 mod validation_inputs;

@@ -28,6 +28,7 @@ fn a_healthy_pass_writes_exactly_these_files() {
     let repo = healthy();
     pass(&repo, "t1");
     let expected = [
+        "alert-dispatch-state.json",
         "cursor.json",
         "health.json",
         "profile-drift.json",
@@ -354,6 +355,8 @@ fn custom_paths_are_used_created_and_reported() {
         ("--sequence-telemetry-file", "f/sequence.jsonl"),
         ("--heartbeat-state-file", "g/heartbeat.json"),
         ("--heartbeat-telemetry-file", "h/heartbeat.jsonl"),
+        ("--alert-dispatch-state-file", "i/dispatch.json"),
+        ("--alert-dispatch-telemetry-file", "j/alerts.jsonl"),
     ];
     let arguments: Vec<&str> = flags
         .iter()
@@ -378,4 +381,101 @@ fn custom_paths_are_used_created_and_reported() {
     assert_eq!(second["cursor"]["eventLineOffset"], 3, "and read again");
     assert_eq!(second["sequence"]["snapshot"]["previous"], 2);
     assert_eq!(second["transition"]["previousState"], "running");
+}
+
+/// The dispatch state after a pass, without what names files.
+fn dispatched(repo: &Repo, trace_id: &str) -> Value {
+    pass(repo, trace_id);
+    let mut state = repo.scrub(&repo.manager_json("alert-dispatch-state.json"));
+    let members = state.as_object_mut().expect("an object");
+    let file = |name: &str| format!("<repo>/.superloop/ops-manager/l/{name}").into();
+    for (member, name) in [
+        ("escalationsFile", "escalations.jsonl"),
+        ("dispatchTelemetryFile", "telemetry/alerts.jsonl"),
+    ] {
+        assert_eq!(members.remove(member), Some(file(name)));
+    }
+    // What the next run recognises the log by.
+    members.remove("lastConsumedLine");
+    state
+}
+
+#[test]
+fn a_pass_ends_with_the_built_in_alert_stage() {
+    let repo = healthy();
+    let nothing = json!({
+        "schemaVersion": "v1", "updatedAt": "<now>", "loopId": "l", "traceId": "t1",
+        "status": "no_source",
+        "processedCount": 0, "dispatchedCount": 0, "skippedCount": 0, "failedCount": 0,
+        "failureReasonCodes": [], "escalationsLineOffset": 0, "escalationsLineCount": 0,
+        "retriedCount": 0, "pendingCount": 0, "pendingDeliveries": [],
+    });
+    assert_eq!(dispatched(&repo, "t1"), nothing);
+    assert!(!repo.manager("telemetry/alerts.jsonl").exists());
+    repo.put_runtime(
+        "heartbeat.v1.json",
+        &format!(r#"{{"timestamp":"{}"}}"#, ago(1_000)),
+    );
+    let mut one = nothing;
+    for (member, value) in [
+        ("traceId", json!("t2")),
+        ("status", json!("success")),
+        ("processedCount", json!(1)),
+        ("skippedCount", json!(1)),
+        ("escalationsLineOffset", json!(1)),
+        ("escalationsLineCount", json!(1)),
+    ] {
+        one[member] = value;
+    }
+    assert_eq!(dispatched(&repo, "t2"), one);
+    let row = repo.only_row("telemetry/alerts.jsonl");
+    assert_eq!(row["reasonCode"], "no_dispatchable_sinks", "all disabled");
+    assert_eq!(row["traceId"], "t2");
+    assert_eq!(row["escalation"], repo.only_row("escalations.jsonl"));
+    let seen = dispatched(&repo, "t3");
+    assert_eq!(seen["status"], "no_new_escalations");
+    assert_eq!(seen["escalationsLineOffset"], 1);
+    assert_eq!(repo.rows("telemetry/alerts.jsonl").len(), 1);
+}
+
+#[test]
+fn a_pass_that_could_not_observe_the_loop_dispatches_too() {
+    let repo = healthy();
+    fs::remove_file(repo.events()).expect("removed");
+    for streak in 1..=4 {
+        assert_eq!(repo.reconcile(&[]).code, 1, "{streak}");
+    }
+    let escalated: Vec<Value> = repo.rows("escalations.jsonl");
+    assert!(!escalated.is_empty());
+    let told = repo.rows("telemetry/alerts.jsonl");
+    let told: Vec<&Value> = told.iter().map(|row| &row["escalation"]).collect();
+    assert_eq!(told, escalated.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn disabled_alerts_leave_no_trace() {
+    let repo = healthy();
+    repo.reconcile(&["--alerts-enabled", "false"]).ok();
+    assert!(!files(&repo).contains(&"alert-dispatch-state.json".to_owned()));
+}
+
+#[test]
+fn a_broken_alert_stage_is_recorded_and_changes_nothing_else() {
+    let repo = healthy();
+    repo.put("alert-dispatch-state.json", "{");
+    let state = pass(&repo, "t1");
+    assert_eq!(state["health"]["status"], "healthy");
+    let row = repo.scrub(&repo.only_row("telemetry/alerts.jsonl"));
+    assert_eq!(
+        row,
+        json!({
+            "timestamp": "<now>", "loopId": "l", "traceId": "t1", "category": "alert_dispatch",
+            "status": "failed_command", "reasonCode": "alert_dispatch_failed",
+            "message": "error: invalid dispatch state JSON: \
+                <repo>/.superloop/ops-manager/l/alert-dispatch-state.json: \
+                EOF while parsing an object at line 1 column 1",
+        })
+    );
+    let left = fs::read_to_string(repo.manager("alert-dispatch-state.json")).expect("left");
+    assert_eq!(left, "{");
 }

@@ -189,6 +189,10 @@ fn one_whole_document_of_each_kind() {
     let state = repo.reconcile(&["--trace-id", "t"]).ok();
     let summary = repo.run("ops-manager-telemetry-summary", &[]).ok();
     let report = repo.status(&[]).ok();
+    let mut dispatch = repo.manager_json("alert-dispatch-state.json");
+    // The line holds the time, and the repository's path.
+    dispatch["lastConsumedLine"]["end"] = "<length>".into();
+    dispatch["lastConsumedLine"]["sha256"] = "<digest>".into();
     let documents = [
         ("snapshot-envelope", snapshot),
         ("event-envelope", event),
@@ -210,6 +214,8 @@ fn one_whole_document_of_each_kind() {
         ("sequence-row", repo.only_row("telemetry/sequence.jsonl")),
         ("drift-row", repo.only_row("telemetry/profile-drift.jsonl")),
         ("escalation-row", repo.only_row("escalations.jsonl")),
+        ("alert-row", repo.only_row("telemetry/alerts.jsonl")),
+        ("alert-dispatch-state", dispatch),
     ];
     for (name, document) in documents {
         assert_document(name, &repo.scrub(&document));

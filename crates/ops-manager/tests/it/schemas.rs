@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -13,7 +14,7 @@ use crate::harness::{Repo, ago, event, healthy};
 use crate::hooks::{ALERTS, hook};
 
 /// Which schema describes which file of the manager.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 19] = [
     ("state.json", "state"),
     ("cursor.json", "cursor"),
     ("health.json", "health"),
@@ -26,7 +27,15 @@ const FILES: [(&str, &str); 14] = [
     ("telemetry/heartbeat.jsonl", "heartbeat-row"),
     ("telemetry/sequence.jsonl", "sequence-row"),
     ("telemetry/profile-drift.jsonl", "profile-drift-row"),
-    ("telemetry/alerts.jsonl", "alert-stage-failure-row"),
+    ("telemetry/alerts.jsonl", "alert-row"),
+    ("alert-dispatch-state.json", "alert-dispatch-state"),
+    ("intents.jsonl", "intent-row"),
+    ("control-pending.json", "control-pending"),
+    ("telemetry/control.jsonl", "control-row"),
+    (
+        "telemetry/control-invocations.jsonl",
+        "control-invocation-row",
+    ),
     ("heartbeat.v1.json", "heartbeat"),
 ];
 
@@ -34,7 +43,9 @@ const FILES: [(&str, &str); 14] = [
 static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
     let entries = fs::read_dir(folder).expect("schemas").flatten();
-    entries.map(|entry| compile(&entry.path())).collect()
+    let paths = entries.map(|entry| entry.path());
+    let is_schema = |path: &PathBuf| path.to_string_lossy().ends_with(".schema.json");
+    paths.filter(is_schema).map(|path| compile(&path)).collect()
 });
 
 /// The name of a schema file, and what it says.
@@ -44,10 +55,8 @@ fn compile(path: &Path) -> (String, Validator) {
         .file_name()
         .and_then(|name| name.to_str())
         .expect("UTF-8");
-    let name = file
-        .strip_prefix("ops-manager.")
-        .and_then(|n| n.strip_suffix(".schema.json"));
-    let name = name.unwrap_or_else(|| panic!("{file} is named like a schema"));
+    let name = file.strip_suffix(".schema.json").expect("a schema");
+    let name = name.strip_prefix("ops-manager.").unwrap_or(name);
     let validator = jsonschema::validator_for(&schema).unwrap_or_else(|e| panic!("{name}: {e}"));
     (name.to_owned(), validator)
 }
@@ -209,6 +218,108 @@ fn every_kind_of_escalation_is_a_valid_row() {
 }
 
 #[test]
+fn control_is_recorded_in_valid_documents() {
+    let mut repo = healthy();
+    let runtime = repo.script("superloop", "echo done; exit \"${CODE:-0}\"");
+    repo.env("SUPERLOOP_BIN", &runtime);
+    for (intent, arguments, code, exit_code) in [
+        ("cancel", &["--no-confirm", "--note", "why"][..], "0", 0),
+        ("approve", &["--timeout-seconds", "0"][..], "0", 2),
+        ("reject", &["--by", ""][..], "7", 1),
+    ] {
+        repo.env("CODE", code);
+        let arguments = [&["--intent", intent], arguments].concat();
+        let run = repo.run("ops-manager-control", &arguments);
+        assert_eq!(run.code, exit_code, "{intent}: {run:?}");
+        check("intent-row", &run.json());
+    }
+    assert_eq!(repo.rows("intents.jsonl").len(), 3);
+    repo.reconcile(&[]).ok();
+    check_tree(&repo);
+    check_printed(&repo);
+}
+
+#[test]
+fn verdicts_about_intents_are_valid() {
+    let repo = healthy();
+    for (intent, confirmed) in [("approve", false), ("reject", false), ("cancel", true)] {
+        if confirmed {
+            fs::remove_file(repo.path().join(".superloop/state.json")).expect("removed");
+            repo.write_events(&(event("loop_start", &ago(0)) + "\n"));
+        }
+        let arguments = ["--intent", intent, "--timeout-seconds", "0"];
+        let verdict = repo.run("ops-manager-confirm-intent", &arguments).json();
+        assert_eq!(verdict["confirmed"], confirmed, "{verdict}");
+        check("confirm-verdict", &verdict);
+    }
+}
+
+#[test]
+fn alerts_are_recorded_in_valid_documents() {
+    let mut repo = healthy();
+    let sinks = json!({
+        "schemaVersion": "v1", "defaultMinSeverity": "warning",
+        "sinks": {"relay": {"enabled": true, "type": "webhook", "urlEnv": "RELAY_URL"}},
+        "routing": {
+            "defaultSinks": ["relay"], "categorySeverity": {"quiet": "info"},
+            "routes": [{"category": "quiet"}],
+        },
+    });
+    check("ops-manager-alert-sinks.config", &sinks);
+    fs::write(repo.outside("sinks.json"), sinks.to_string()).expect("sinks");
+    repo.env("OPS_MANAGER_ALERT_SINKS_FILE", "sinks.json");
+    let lines = [
+        "nonsense",
+        "{}",
+        "",
+        r#"{"category":"c","severity":"high"}"#,
+        r#"{"category":"quiet"}"#,
+        r#"{"category":"c","timestamp":"then","loopId":"other"}"#,
+    ];
+    // Not in its place: not every line is what reconcile would escalate.
+    fs::write(repo.outside("lines"), lines.join("\n") + "\n").expect("lines");
+    let dispatch = |repo: &Repo| {
+        let arguments = ["--escalations-file", "lines"];
+        repo.run("ops-manager-alert-dispatch", &arguments).ok()
+    };
+    let printed = dispatch(&repo);
+    check("alert-dispatch-state", &printed);
+    assert_eq!(
+        printed["failureReasonCodes"].as_array().map(Vec::len),
+        Some(4)
+    );
+    let port = unused_port();
+    repo.env("RELAY_URL", format!("http://127.0.0.1:{port}/"));
+    let again = dispatch(&repo);
+    assert_eq!(
+        again["pendingDeliveries"][1]["reasonCode"],
+        "request_failed"
+    );
+    check_tree(&repo);
+    repo.put("state.json", "{}");
+    check("status", &repo.status(&[]).ok());
+}
+
+/// A port that nothing listens on.
+fn unused_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
+fn what_the_sink_resolver_prints_is_valid() {
+    let repo = Repo::empty("l");
+    let resolve = |arguments: &[&str]| {
+        repo.run_plain("ops-manager-alert-sink-config", arguments)
+            .ok()
+    };
+    check("alert-sink-catalogue", &resolve(&[]));
+    for category in ["health_critical", "health_degraded", "unheard_of"] {
+        check("alert-route", &resolve(&["--category", category]));
+    }
+}
+
+#[test]
 fn a_failed_alert_stage_is_a_valid_row() {
     let mut repo = healthy();
     hook(&mut repo, ALERTS, "echo broken >&2; exit 1");
@@ -277,7 +388,7 @@ fn a_report_with_everything_in_it_is_valid() {
 }
 
 #[test]
-fn profiles_and_the_shipped_catalog_are_valid() {
+fn profiles_and_the_shipped_configurations_are_valid() {
     let repo = Repo::empty("l");
     for name in ["strict", "balanced", "relaxed"] {
         let profile = repo
@@ -286,10 +397,13 @@ fn profiles_and_the_shipped_catalog_are_valid() {
         check("resolved-threshold-profile", &profile);
     }
     let catalog = include_str!("../../../../config/ops-manager-threshold-profiles.v1.json");
-    check(
-        "threshold-profiles",
-        &serde_json::from_str(catalog).expect("JSON"),
-    );
+    let sinks = include_str!("../../../../config/ops-manager-alert-sinks.v1.json");
+    for (schema, shipped) in [
+        ("threshold-profiles", catalog),
+        ("ops-manager-alert-sinks.config", sinks),
+    ] {
+        check(schema, &serde_json::from_str(shipped).expect("JSON"));
+    }
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! What came back.
+
+use std::fmt;
+
+use http::HeaderMap;
+
+/// A complete response, or the first part of a long one.
+#[derive(Clone)]
+pub struct Response {
+    /// 100 to 999.
+    pub status: u16,
+    /// As sent.
+    pub headers: HeaderMap,
+    /// At most [`max_body_bytes`](crate::Limits::max_body_bytes).
+    pub body: Vec<u8>,
+    /// Whether the body was longer and the rest was dropped
+    /// ([`Oversize::Cut`](crate::Oversize::Cut)).
+    pub truncated: bool,
+}
+
+impl Response {
+    /// Whether the status is 200 to 299.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The first header of that name, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
+}
