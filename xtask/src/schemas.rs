@@ -112,7 +112,11 @@ fn generated<T: JsonSchema>(contract: Contract) -> Value {
 
 /// Every file of `schemas/`.
 pub(crate) fn generate(workspace: &Workspace) -> GeneratedFiles {
-    GeneratedFiles::new(workspace.path("schemas"), ".schema.json", files())
+    let mut files = files();
+    let api = om_model::service::openapi::document(env!("CARGO_PKG_VERSION"));
+    let api = om_model::json::pretty(&api) + "\n";
+    files.insert("ops-manager-sprite-service.openapi.json".to_owned(), api);
+    GeneratedFiles::new(workspace.path("schemas"), ".schema.json", files)
 }
 
 fn files() -> BTreeMap<String, String> {

@@ -1,6 +1,10 @@
 //! The HTTP API of the sprite service: requests, responses, error codes
 //! (chapter 03 §3.4.4, decisions D12, D13, D32).
 
+#[cfg(feature = "schema")]
+pub mod openapi;
+pub mod routes;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -60,9 +60,10 @@ fn request(plan: &Plan) -> Result<Row, Error> {
         timed(|| {
             let answer = connection.exchange(&request);
             let answer = answer.map_err(|error| Error::Bench(format!("control: {error}")))?;
-            match answer.is_ok() {
-                true => Ok(()),
-                false => Err(Error::Bench(format!("control: {}", answer.start_line))),
+            if answer.is_ok() {
+                Ok(())
+            } else {
+                Err(Error::Bench(format!("control: {}", answer.start_line)))
             }
         })
     };

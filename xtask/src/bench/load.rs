@@ -66,7 +66,8 @@ pub(crate) fn generate(args: &LoadArgs) -> Result<(), Error> {
     let mut failed = 0;
     let mut times = Vec::new();
     for connection in connections {
-        let asked = connection.join().unwrap_or_default();
+        let panicked = |_| Error::Bench("a connection of the load generator panicked".to_owned());
+        let asked = connection.join().map_err(panicked)?;
         times.extend(asked.times);
         failed += asked.failed;
     }
@@ -218,9 +219,10 @@ impl Server {
                 .unwrap_or("")
                 .to_owned(),
         };
-        match server.address.contains(':') {
-            true => Ok(server),
-            false => Err(Error::Bench(format!("{program} started with {line:?}"))),
+        if server.address.contains(':') {
+            Ok(server)
+        } else {
+            Err(Error::Bench(format!("{program} started with {line:?}")))
         }
     }
 

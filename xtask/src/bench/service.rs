@@ -122,7 +122,7 @@ fn read_summary(bench: &Bench) -> Result<Option<usize>, Error> {
 }
 
 fn expect(what: &str, found: &Value, expected: u64) -> Result<(), Error> {
-    if *found == Value::from(expected) {
+    if found.as_u64() == Some(expected) {
         return Ok(());
     }
     Err(Error::Bench(format!(

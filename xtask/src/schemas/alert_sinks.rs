@@ -116,12 +116,9 @@ fn definitions(types: &Value) -> Map<String, Value> {
     );
     define("sinkCommon", common);
     for (kind, name) in PARTS {
-        let variants = sink["oneOf"].as_array().into_iter().flatten();
-        let own = |variant: &&Value| variant["properties"]["type"]["const"] == kind.as_str();
-        define(
-            name,
-            variants.cloned().find(|v| own(&v)).unwrap_or_default(),
-        );
+        let mut variants = sink["oneOf"].as_array().into_iter().flatten();
+        let own = variants.find(|part| part["properties"]["type"]["const"] == kind.as_str());
+        define(name, own.cloned().unwrap_or_default());
     }
     define(
         "sink",

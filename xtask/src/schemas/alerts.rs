@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum AlertJournalRow {
     /// By the dispatcher (chapter 04 §3.5.2).
-    Dispatch(AlertRow),
+    Dispatch(Box<AlertRow>),
     /// By reconcile (chapter 04 §3.8).
     StageFailure(AlertStageFailureRow),
 }
