@@ -1,7 +1,7 @@
 //! Alerts: who hears of an escalation, and what became of telling them
 //! (contract chapter 04; decisions D1, D2, D10, D31).
 //!
-//! Reconcile appends to `escalations.jsonl`; [`dispatch`] reads what is new,
+//! Reconcile appends to `escalations.jsonl`; [`dispatch()`] reads what is new,
 //! asks a [`Resolver`] where each row goes, has a [`Courier`] tell the sinks,
 //! and commits what became of it row by row. A delivery that fails is tried
 //! again in later runs ([`retry`]).
