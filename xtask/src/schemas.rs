@@ -10,6 +10,7 @@
 mod alert_sinks;
 mod alerts;
 mod contract;
+mod idempotency;
 mod shape;
 mod state;
 #[cfg(test)]
@@ -37,14 +38,18 @@ use serde_json::{Value, json};
 use crate::generated::GeneratedFiles;
 use crate::workspace::Workspace;
 use alerts::AlertJournalRow;
+use idempotency::IdempotencyDocument;
 use state::StateDocument;
+
+/// The API's name in `schemas/`.
+const SERVICE_API: &str = "ops-manager-sprite-service.openapi.json";
 
 /// A published schema: its name between `ops-manager.` and `.schema.json`,
 /// and what makes it.
 type Published = (&'static str, fn() -> Value);
 
 /// Every schema that comes from one type, in the order of the chapters.
-const PUBLISHED: [Published; 26] = [
+const PUBLISHED: [Published; 27] = [
     ("cursor", Writer::schema::<CursorDocument>),
     ("state", Writer::schema::<StateDocument>),
     ("reconcile-row", Writer::schema::<ReconcileRow>),
@@ -72,6 +77,7 @@ const PUBLISHED: [Published; 26] = [
     ),
     ("control-pending", Writer::schema::<ControlPending>),
     ("confirm-verdict", Writer::schema::<ConfirmVerdict>),
+    ("service-idempotency", Writer::schema::<IdempotencyDocument>),
     ("status", Writer::schema::<StatusReport>),
     ("alert-sink-catalogue", Writer::schema::<SinkCatalogue>),
     ("alert-route", Writer::schema::<RouteDocument>),
@@ -113,10 +119,19 @@ fn generated<T: JsonSchema>(contract: Contract) -> Value {
 /// Every file of `schemas/`.
 pub(crate) fn generate(workspace: &Workspace) -> GeneratedFiles {
     let mut files = files();
-    let api = om_model::service::openapi::document(env!("CARGO_PKG_VERSION"));
-    let api = om_model::json::pretty(&api) + "\n";
-    files.insert("ops-manager-sprite-service.openapi.json".to_owned(), api);
-    GeneratedFiles::new(workspace.path("schemas"), ".schema.json", files)
+    files.insert(SERVICE_API.to_owned(), text(&service_api()));
+    GeneratedFiles::new(workspace.path("schemas"), ".json", files)
+}
+
+/// The API of the sprite service, which serves this very file.
+fn service_api() -> Value {
+    let mut api = om_model::service::openapi::document(env!("CARGO_PKG_VERSION"));
+    shape::tidy(&mut api);
+    api
+}
+
+fn text(document: &Value) -> String {
+    om_model::json::pretty(document) + "\n"
 }
 
 fn files() -> BTreeMap<String, String> {
@@ -128,7 +143,7 @@ fn files() -> BTreeMap<String, String> {
             (file("contract"), contract::schema()),
             (alert_sinks::FILE.to_owned(), alert_sinks::schema()),
         ])
-        .map(|(name, schema)| (name, om_model::json::pretty(&schema) + "\n"))
+        .map(|(name, schema)| (name, text(&schema)))
         .collect()
 }
 

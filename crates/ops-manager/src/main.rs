@@ -13,7 +13,7 @@ use om_cli::command::{self, CommandLine};
 use om_cli::commands::{
     alert_dispatch, alert_sink_config, alerts, confirm_intent, control, demo, health, heartbeat,
     loop_run_snapshot, poll_events, profile_drift, project_state, reconcile, service_client,
-    status, telemetry_summary, threshold_profile,
+    sprite_service, status, telemetry_summary, threshold_profile,
 };
 use om_cli::error::CliError;
 
@@ -62,6 +62,7 @@ const ENTRIES: &[Entry] = &[
     script::<telemetry_summary::TelemetrySummary>("telemetry-summary"),
     script::<profile_drift::ProfileDrift>("profile-drift"),
     script::<service_client::ServiceClientCommand>("service-client"),
+    script::<sprite_service::SpriteService>("sprite-service"),
     Entry {
         script: Some(command::main::<control::Control>),
         ..entry::<control::ControlPage>("control")

@@ -22,9 +22,9 @@ use crate::error::Error;
 /// Beyond the durable writes.
 const LIMIT: Duration = Duration::from_millis(25);
 /// The intent, and its outcome (decision D7).
-const COMMITS: u32 = 2;
+const COMMITS: usize = 2;
 /// The idempotency key as well (decision D12).
-const SERVICE_COMMITS: u32 = 3;
+const SERVICE_COMMITS: usize = 3;
 
 /// Both ways to act on a loop.
 pub(super) fn measure(plan: &Plan) -> Result<[Row; 2], Error> {
@@ -38,9 +38,11 @@ fn process(plan: &Plan) -> Result<Row, Error> {
         .with("--intent")
         .with("cancel")
         .env("SUPERLOOP_BIN", &runtime.display().to_string());
-    let floor = bench.floor(plan, "control-floor", || command.time())?;
+    // The first control creates the files; all others find them.
+    command.time()?;
+    let floor = bench.floor(plan, "control-floor", COMMITS, || command.time())?;
     let what = "control, confirmed, whole process";
-    row(plan, what, COMMITS, &floor, || command.time())
+    row(plan, what, &floor, || command.time())
 }
 
 fn request(plan: &Plan) -> Result<Row, Error> {
@@ -68,9 +70,9 @@ fn request(plan: &Plan) -> Result<Row, Error> {
         })
     };
     control()?;
-    let floor = bench.floor(plan, "control-service-floor", &mut control)?;
+    let floor = bench.floor(plan, "control-service-floor", SERVICE_COMMITS, &mut control)?;
     let what = "control over the service, confirmed, one kept connection";
-    row(plan, what, SERVICE_COMMITS, &floor, control)
+    row(plan, what, &floor, control)
 }
 
 fn open(server: &Server) -> Result<Connection, Error> {
@@ -81,7 +83,6 @@ fn open(server: &Server) -> Result<Connection, Error> {
 fn row(
     plan: &Plan,
     what: &'static str,
-    commits: u32,
     floor: &Floor,
     mut control: impl FnMut() -> Result<Duration, Error>,
 ) -> Result<Row, Error> {
@@ -95,14 +96,10 @@ fn row(
     let [time, bare, sync] = [times, bare, syncs].map(|sample| sample.median());
     Ok(Row {
         what,
-        limit: format!(
-            "{} + {commits} syncs of {}",
-            milliseconds(LIMIT),
-            milliseconds(sync)
-        ),
+        limit: format!("{} + syncs {}", milliseconds(LIMIT), milliseconds(sync)),
         measured: milliseconds(time),
         floor: format!("{} ({})", milliseconds(bare), floor.describe()),
-        met: time <= LIMIT + sync * commits,
+        met: time <= LIMIT + sync,
     })
 }
 

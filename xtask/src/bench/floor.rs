@@ -66,10 +66,12 @@ fn is_journal(path: &Path) -> bool {
         .is_some_and(|extension| extension == "jsonl")
 }
 
-/// A bare loop that writes as much as a pass did.
+/// A bare loop that writes as much as a pass did, as durably.
 pub(super) struct Floor {
     directory: PathBuf,
     written: Written,
+    /// Durable writes that the design needs.
+    commits: usize,
     log: File,
     /// Everything that a pass writes, once.
     bytes: Vec<u8>,
@@ -80,14 +82,18 @@ pub(super) struct Floor {
 pub(super) struct FloorTime {
     /// All of it.
     pub(super) total: Duration,
-    /// The durable part: one `fdatasync` of the log.
+    /// The durable part: one `fdatasync` of the log per commit.
     pub(super) sync: Duration,
 }
 
 impl Floor {
     /// Prepares the files that the loop replaces and extends, so that it
     /// finds what a warm pass finds.
-    pub(super) fn prepare(directory: &Path, written: Written) -> Result<Self, Error> {
+    pub(super) fn prepare(
+        directory: &Path,
+        written: Written,
+        commits: usize,
+    ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         let path = directory.join("log");
         let size = written.documents.iter().chain(&written.appended).sum();
@@ -102,14 +108,16 @@ impl Floor {
             directory: directory.to_owned(),
             log: log().map_err(Error::file("write", &path))?,
             written,
+            commits,
             bytes,
         };
         floor.write()?;
         Ok(floor)
     }
 
-    /// One durable write of everything to a log that has its blocks already,
-    /// then every row and document in its place, without another sync.
+    /// Durable writes of everything to a log that has its blocks already, as
+    /// many as there are commits, then every row and document in its place,
+    /// without another sync.
     pub(super) fn write(&self) -> Result<FloorTime, Error> {
         let start = Instant::now();
         let sync = self
@@ -122,10 +130,16 @@ impl Floor {
     }
 
     fn write_all(&self) -> io::Result<Duration> {
-        self.log.write_all_at(&self.bytes, 0)?;
-        let start = Instant::now();
-        self.log.sync_data()?;
-        let sync = start.elapsed();
+        let mut sync = Duration::ZERO;
+        let part = self.bytes.len().div_ceil(self.commits).max(1);
+        let mut offset = 0;
+        for part in self.bytes.chunks(part) {
+            self.log.write_all_at(part, offset)?;
+            offset += part.len() as u64;
+            let start = Instant::now();
+            self.log.sync_data()?;
+            sync += start.elapsed();
+        }
         for (number, size) in self.written.appended.iter().enumerate() {
             let path = self.directory.join(format!("rows-{number}"));
             let mut journal = OpenOptions::new().append(true).create(true).open(path)?;
@@ -147,10 +161,11 @@ impl Floor {
     /// What is written, for people.
     pub(super) fn describe(&self) -> String {
         format!(
-            "{} documents, {} journals, {} bytes",
+            "{} documents, {} journals, {} bytes, {} commits",
             self.written.documents.len(),
             self.written.appended.len(),
-            self.bytes.len()
+            self.bytes.len(),
+            self.commits
         )
     }
 }
@@ -198,7 +213,7 @@ mod tests {
             documents: vec![2, 3],
             appended: vec![4],
         };
-        let floor = Floor::prepare(directory.path(), written).unwrap();
+        let floor = Floor::prepare(directory.path(), written, 2).unwrap();
         floor.write().unwrap();
         let size = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
         assert_eq!((size("document-0"), size("document-1")), (2, 3));

@@ -23,7 +23,7 @@ use crate::error::Error;
 const RATE_LIMIT: u64 = 5_000;
 /// 99 of 100 answers come within this time.
 const P99_LIMIT: Duration = Duration::from_millis(50);
-/// What a server may hold more at the end of all load than early in it.
+/// What a server may hold more at the end of a load than early in it.
 const GROWTH_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Connections, each with one request at a time.
@@ -53,37 +53,30 @@ pub(super) fn measure(plan: &Plan) -> Result<[Row; 3], Error> {
     let count = events["events"].as_array().map(Vec::len);
     expect("a poll", &count.into(), NEW_EVENTS)?;
 
-    let (first, early) = load_and_watch(plan, &server, &snapshots)?;
+    let first = load_and_watch(plan, &server, &snapshots)?;
     let first_floor = bare(plan, &snapshot)?;
-    let (second, _) = load_and_watch(plan, &server, &polls)?;
+    let second = load_and_watch(plan, &server, &polls)?;
     let second_floor = bare(plan, &events)?;
-    let late = resident(server.pid());
     Ok([
         row(
             "snapshots of the service, 64 kept connections",
-            &first,
+            &first.load,
             &first_floor,
         ),
         row(
             "event polls of the service, 10 of 1000 events",
-            &second,
+            &second.load,
             &second_floor,
         ),
-        Row {
-            what: "memory of the service under this load",
-            limit: format!(
-                "{} more at the end than after a second",
-                mebibytes(GROWTH_LIMIT)
-            ),
-            measured: format!(
-                "{} after {} answers",
-                mebibytes(late),
-                first.answered + second.answered
-            ),
-            floor: format!("{} after the first second", mebibytes(early)),
-            met: late > 0 && late <= early + GROWTH_LIMIT,
-        },
+        memory(&first, &second),
     ])
+}
+
+/// A load, and what the server held in memory early and at the end of it.
+struct Watched {
+    load: LoadResult,
+    early: u64,
+    late: u64,
 }
 
 /// The service on the loop's repository, acting through a runtime if it is
@@ -130,17 +123,38 @@ fn expect(what: &str, found: &Value, expected: u64) -> Result<(), Error> {
     )))
 }
 
-/// The load, and the server's memory after its first second.
-fn load_and_watch(plan: &Plan, server: &Server, target: &str) -> Result<(LoadResult, u64), Error> {
-    thread::scope(|scope| {
+fn load_and_watch(plan: &Plan, server: &Server, target: &str) -> Result<Watched, Error> {
+    let (load, early) = thread::scope(|scope| {
         let load = scope.spawn(|| load::load(&server.address, target, CONNECTIONS, plan.seconds));
         thread::sleep(SETTLING);
         let early = resident(server.pid());
-        let result = load
-            .join()
-            .unwrap_or_else(|_| Err(Error::Bench("a panic".to_owned())))?;
-        Ok((result, early))
+        let panicked = |_| Err(Error::Bench("watching the service panicked".to_owned()));
+        (load.join().unwrap_or_else(panicked), early)
+    });
+    Ok(Watched {
+        load: load?,
+        early,
+        late: resident(server.pid()),
     })
+}
+
+fn memory(snapshots: &Watched, polls: &Watched) -> Row {
+    let flat = |watched: &Watched| watched.late > 0 && watched.late <= watched.early + GROWTH_LIMIT;
+    let sizes = [snapshots, polls].map(|watched| {
+        let answered = watched.load.answered;
+        format!("{} after {answered} answers", mebibytes(watched.late))
+    });
+    let early = [snapshots, polls].map(|watched| mebibytes(watched.early));
+    Row {
+        what: "memory of the service under each load",
+        limit: format!(
+            "{} more at the end than after a second",
+            mebibytes(GROWTH_LIMIT)
+        ),
+        measured: sizes.join("; "),
+        floor: format!("{} after a second of each", early.join("; ")),
+        met: flat(snapshots) && flat(polls),
+    }
 }
 
 /// The same load on a server that answers with the same bytes from memory.

@@ -226,6 +226,15 @@ fn every_schema_is_a_valid_schema() {
 }
 
 #[test]
+fn the_api_is_described_for_people_too() {
+    let api = service_api();
+    assert_eq!(api["openapi"], "3.1.0");
+    let text = api.to_string();
+    assert!(!text.contains("[`"), "no links of Rust");
+    assert!(!text.contains("uint64"), "no types of Rust");
+}
+
+#[test]
 fn generating_twice_gives_the_same_bytes() {
     assert_eq!(files(), files());
 }

@@ -21,6 +21,7 @@ pub mod profile_drift;
 pub mod project_state;
 pub mod reconcile;
 pub mod service_client;
+pub mod sprite_service;
 pub mod status;
 pub mod telemetry_summary;
 pub mod threshold_profile;

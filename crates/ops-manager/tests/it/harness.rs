@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -189,10 +190,19 @@ impl Repo {
 
     /// An executable script beside the repository.
     pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.outside(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        // Written by another process: a child that another test starts just
+        // now would hold this one's open file, and nobody could execute it.
+        let mut writer = Command::new("sh")
+            .args(["-c", r#"cat > "$0" && chmod 755 "$0""#])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        let mut stdin = writer.stdin.take().expect("a pipe");
+        write!(stdin, "#!/bin/sh\n{body}\n").expect("script");
+        drop(stdin);
+        assert!(writer.wait().expect("sh ends").success());
         path
     }
 

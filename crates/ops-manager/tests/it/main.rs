@@ -21,6 +21,7 @@ mod hook_start;
 mod hooks;
 mod observation;
 mod observed_heartbeat;
+mod parity;
 mod reconcile;
 mod recovery;
 mod samples;
@@ -29,6 +30,8 @@ mod scrub;
 #[path = "../../../om-http/tests/it/server.rs"]
 mod server;
 mod service_client;
+mod service_process;
+mod service_reconcile;
 mod status;
 mod status_sources;
 mod thresholds;

@@ -6,15 +6,18 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::harness::{Repo, ago, event, healthy};
 use crate::hooks::{ALERTS, hook};
+use crate::service_process::Service;
 
 /// Which schema describes which file of the manager.
-const FILES: [(&str, &str); 19] = [
+const FILES: [(&str, &str); 20] = [
     ("state.json", "state"),
     ("cursor.json", "cursor"),
     ("health.json", "health"),
@@ -32,6 +35,7 @@ const FILES: [(&str, &str); 19] = [
     ("intents.jsonl", "intent-row"),
     ("control-pending.json", "control-pending"),
     ("telemetry/control.jsonl", "control-row"),
+    ("service-idempotency.json", "service-idempotency"),
     (
         "telemetry/control-invocations.jsonl",
         "control-invocation-row",
@@ -237,6 +241,40 @@ fn control_is_recorded_in_valid_documents() {
     repo.reconcile(&[]).ok();
     check_tree(&repo);
     check_printed(&repo);
+}
+
+#[test]
+fn what_a_service_remembers_is_valid_while_it_acts_and_afterwards() {
+    let mut repo = healthy();
+    let waits = r#"while [ -d "$3" ] && [ ! -e "$3/go" ]; do sleep 0.02; done"#;
+    let runtime = repo.script("superloop", waits);
+    repo.env("SUPERLOOP_BIN", &runtime);
+    let service = Service::start(&repo, &[]);
+    let arguments = [
+        &["--intent", "cancel", "--no-confirm"][..],
+        &service.flags(),
+    ]
+    .concat();
+    thread::scope(|scope| {
+        let control = scope.spawn(|| repo.run("ops-manager-control", &arguments).ok());
+        let store = repo.manager("service-idempotency.json");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !store.exists() {
+            assert!(Instant::now() < deadline, "the key is recorded");
+            thread::sleep(Duration::from_millis(2));
+        }
+        assert!(
+            fs::read_to_string(&store)
+                .expect("keys")
+                .contains("in_progress")
+        );
+        check_tree(&repo);
+        fs::write(repo.path().join("go"), "").expect("released");
+        check("intent-row", &control.join().expect("controls"));
+    });
+    let store = fs::read_to_string(repo.manager("service-idempotency.json"));
+    assert!(store.expect("keys").contains(r#""state":"done""#));
+    check_tree(&repo);
 }
 
 #[test]
