@@ -32,6 +32,7 @@ mod server;
 mod service_client;
 mod service_process;
 mod service_reconcile;
+mod sprite_service;
 mod status;
 mod status_sources;
 mod thresholds;

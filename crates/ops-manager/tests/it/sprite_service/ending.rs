@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Repo, Service, answer, post, wait_until};
+use super::harness::{Repo, Service, answer, post, wait_until};
 
 #[test]
 fn an_idle_service_ends_at_the_first_signal() {

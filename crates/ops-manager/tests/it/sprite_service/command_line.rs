@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::harness::{Repo, Service, command, run};
+use super::harness::{Repo, Service, command, run};
 
 fn refusal(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Repo, Service, answer, post, wait_until};
+use super::harness::{Repo, Service, answer, post, wait_until};
 
 fn keyed(key: &str) -> Value {
     json!({"loopId": "nightly", "intent": "cancel", "noConfirm": true, "idempotencyKey": key,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Repo, Service};
+use super::harness::{Repo, Service};
 
 #[test]
 fn the_repository_is_a_physical_path() {
@@ -101,5 +101,5 @@ fn heartbeats_are_written_for_a_runtime_that_lives() {
     .expect("written");
     let _service = Service::start(&repo, &["--heartbeat-interval-seconds", "1"]);
     let path = repo.file(".superloop/loops/nightly/heartbeat.v1.json");
-    crate::harness::wait_until("there is one", || path.exists());
+    super::harness::wait_until("there is one", || path.exists());
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -80,7 +81,8 @@ impl Repo {
 }
 
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ops-manager-sprite-service"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ops-manager"));
+    command.arg0("ops-manager-sprite-service");
     command.args(arguments);
     for variable in VARIABLES {
         command.env_remove(variable);
