@@ -174,6 +174,12 @@ async fn keyed(app: &Arc<App>, order: &Arc<Order>, key: &str) -> Result<Reply, R
             }
             Boarding::Follow(follower) => follower,
         };
+        if follower.is_of_another(order.body.intent) {
+            if timeout_at(deadline, follower.decision()).await.is_err() {
+                return Err(still_running(key));
+            }
+            continue;
+        }
         match timeout_at(deadline, follower.landing()).await {
             Ok(Some(stored)) => return Ok(replay(stored, order)),
             // It ended without an execution: perhaps it is our turn.
@@ -266,12 +272,10 @@ async fn lead(
     loop {
         let (o, k) = (Arc::clone(&order), key.clone());
         let found = app.read(move |app| o.store(app).look_up(&k)).await?;
-        match judge(
-            found.map_err(|error| store_refusal(&error))?,
-            &order,
-            &key,
-            App::now(),
-        )? {
+        let found = found.map_err(|error| store_refusal(&error))?;
+        let verdict = judge(found, &order, &key, App::now())?;
+        flight.decide();
+        match verdict {
             Verdict::Answer(reply) => return Ok(reply),
             Verdict::Wait if Instant::now() >= deadline || app.is_ending() => {
                 return Err(still_running(&key));

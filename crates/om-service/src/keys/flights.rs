@@ -19,6 +19,9 @@ pub(crate) struct Flights(Arc<Mutex<HashMap<Name, Underway>>>);
 #[derive(Debug)]
 struct Underway {
     intent: Intent,
+    /// Whether the record agrees with `intent`. Until its leader has looked,
+    /// nobody may be refused because of it.
+    decided: watch::Receiver<bool>,
     landed: watch::Receiver<Option<Stored>>,
 }
 
@@ -27,9 +30,9 @@ struct Underway {
 pub(crate) enum Boarding {
     /// The first: it decides.
     Lead(Flight),
-    /// A repetition of what is under way.
+    /// A repetition of what is under way, or of what is not decided yet.
     Follow(Follower),
-    /// Another intent is under way.
+    /// Another intent is under way, and recorded.
     Conflict(Intent),
 }
 
@@ -39,17 +42,28 @@ impl Flights {
         let name = (loop_id.clone(), key.to_owned());
         let mut flights = self.lock();
         match flights.get(&name) {
-            Some(underway) if underway.intent == intent => {
-                Boarding::Follow(Follower(underway.landed.clone()))
+            Some(other) if other.intent != intent && *other.decided.borrow() => {
+                Boarding::Conflict(other.intent)
             }
-            Some(underway) => Boarding::Conflict(underway.intent),
+            Some(underway) => Boarding::Follow(Follower {
+                intent: underway.intent,
+                decided: underway.decided.clone(),
+                landed: underway.landed.clone(),
+            }),
             None => {
                 let (land, landed) = watch::channel(None);
-                flights.insert(name.clone(), Underway { intent, landed });
+                let (decide, decided) = watch::channel(false);
+                let underway = Underway {
+                    intent,
+                    decided,
+                    landed,
+                };
+                flights.insert(name.clone(), underway);
                 drop(flights);
                 Boarding::Lead(Flight {
                     flights: self.clone(),
                     name,
+                    decided: decide,
                     land,
                 })
             }
@@ -66,10 +80,17 @@ impl Flights {
 pub(crate) struct Flight {
     flights: Flights,
     name: Name,
+    decided: watch::Sender<bool>,
     land: watch::Sender<Option<Stored>>,
 }
 
 impl Flight {
+    /// The record does not speak against this flight's intent: from now on
+    /// requests with another one are refused.
+    pub(crate) fn decide(&self) {
+        self.decided.send_replace(true);
+    }
+
     /// The answer that the followers get. Without it they look for
     /// themselves.
     pub(crate) fn land(self, answer: Stored) {
@@ -85,14 +106,29 @@ impl Drop for Flight {
 
 /// A repetition of what is under way.
 #[derive(Debug)]
-pub(crate) struct Follower(watch::Receiver<Option<Stored>>);
+pub(crate) struct Follower {
+    intent: Intent,
+    decided: watch::Receiver<bool>,
+    landed: watch::Receiver<Option<Stored>>,
+}
 
 impl Follower {
+    /// Whether what is under way, but not decided yet, is another intent.
+    pub(crate) fn is_of_another(&self, intent: Intent) -> bool {
+        self.intent != intent
+    }
+
+    /// Waits until the leader has looked at the record, or is done.
+    pub(crate) async fn decision(mut self) {
+        // An error means that it is over.
+        let _ = self.decided.wait_for(|decided| *decided).await;
+    }
+
     /// Waits for the end; the answer, if there is one.
     pub(crate) async fn landing(mut self) -> Option<Stored> {
         // An error means that it is over; there may be an answer even so.
-        let _ = self.0.changed().await;
-        self.0.borrow().clone()
+        let _ = self.landed.changed().await;
+        self.landed.borrow().clone()
     }
 }
 
@@ -115,6 +151,11 @@ mod tests {
             board("a", "k", Intent::Cancel),
             Boarding::Follow(_)
         ));
+        let Boarding::Follow(undecided) = board("a", "k", Intent::Reject) else {
+            panic!("the leader has not looked at the record yet")
+        };
+        assert!(undecided.is_of_another(Intent::Reject));
+        flight.decide();
         assert!(matches!(
             board("a", "k", Intent::Reject),
             Boarding::Conflict(Intent::Cancel)

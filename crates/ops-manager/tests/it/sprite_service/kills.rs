@@ -72,7 +72,8 @@ fn a_repetition_at_another_live_service_waits_for_the_first() {
     let (first, second) = (answer(first).1, answer(second).1);
     assert_eq!(
         (&first["replayed"], &second["replayed"]),
-        (&json!(false), &json!(true))
+        (&json!(false), &json!(true)),
+        "{first} {second}"
     );
     assert_eq!(first["result"], second["result"]);
     assert_eq!(repo.calls(), 1);
