@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use om_model::alerts::{
     AlertReason, AlertRow, ConsumedLine, DispatchState, PendingDelivery, SinkResult,
@@ -54,6 +55,18 @@ pub struct DispatchPaths {
     pub state: PathBuf,
     /// Appended to.
     pub telemetry: PathBuf,
+}
+
+impl RunIdentity {
+    /// The identity of the run that `request` asks for.
+    pub(crate) fn of(request: &DispatchRequest) -> Self {
+        Self {
+            loop_id: request.loop_id.clone(),
+            trace_id: request.trace_id.clone(),
+            escalations_file: request.paths.escalations.display().to_string(),
+            telemetry_file: request.paths.telemetry.display().to_string(),
+        }
+    }
 }
 
 impl DispatchPaths {
@@ -143,7 +156,7 @@ pub async fn dispatch(
             std::fs::create_dir_all(folder).map_err(DispatchError::io("create", folder))?;
         }
     }
-    let _turn = Turn::take(scope, &paths.state)?;
+    let _turn = Turn::take(scope, &paths.state, RUN_LOCK_WAIT)?;
     scope.recover()?;
     let bytes = read_bytes(&paths.state)?;
     let state = bytes.as_deref().map_or(Artifact::Absent, Artifact::parse);
@@ -154,12 +167,7 @@ pub async fn dispatch(
     let started_at = clock();
     let wanted = previous.wanted(request.retry, started_at);
     let source = open_source(&paths.escalations, &mut previous, &wanted)?;
-    let run = RunIdentity {
-        loop_id: request.loop_id.clone(),
-        trace_id: request.trace_id.clone(),
-        escalations_file: paths.escalations.display().to_string(),
-        telemetry_file: paths.telemetry.display().to_string(),
-    };
+    let run = RunIdentity::of(request);
     let line_count = source.as_ref().map(|source| source.line_count);
     let run = Run {
         request,
@@ -175,7 +183,8 @@ pub async fn dispatch(
 }
 
 /// One run at a time on one state document.
-struct Turn {
+#[derive(Debug)]
+pub(crate) struct Turn {
     _run: RunLock,
     _folder: Option<DirLock>,
 }
@@ -183,14 +192,14 @@ struct Turn {
 impl Turn {
     /// A state document that lies elsewhere could be another loop's as well:
     /// its folder is locked too.
-    fn take(scope: &Scope, state: &Path) -> Result<Self, DispatchError> {
-        let run = scope.run_lock("alert-dispatch")?;
+    pub(crate) fn take(scope: &Scope, state: &Path, wait: Duration) -> Result<Self, DispatchError> {
+        let run = RunLock::acquire(scope.dir(), "alert-dispatch", wait)?;
         let absolute = std::path::absolute(state).map_err(DispatchError::io("find", state))?;
         let elsewhere = absolute.parent().filter(|folder| *folder != scope.dir());
         Ok(Self {
             _run: run,
             _folder: elsewhere
-                .map(|folder| DirLock::acquire(folder, RUN_LOCK_WAIT))
+                .map(|folder| DirLock::acquire(folder, wait))
                 .transpose()?,
         })
     }

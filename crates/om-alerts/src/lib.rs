@@ -8,7 +8,7 @@
 //!
 //! Pure: [`config`] and the documents made of it ([`SinkConfig::route`]),
 //! [`escalation`], [`payload`], [`ledger`], [`rows`], [`retry`]. I/O:
-//! [`resolver`] (only with a hook), [`courier`], [`mod@dispatch`].
+//! [`resolver`] (only with a hook), [`courier`], [`mod@dispatch`], [`mod@quiet`].
 
 pub mod config;
 pub mod courier;
@@ -17,6 +17,7 @@ pub mod environment;
 pub mod escalation;
 pub mod ledger;
 pub mod payload;
+pub mod quiet;
 pub mod resolver;
 pub mod retry;
 pub mod rows;
@@ -31,6 +32,7 @@ pub use courier::Courier;
 pub use dispatch::{DispatchError, DispatchPaths, DispatchRequest, dispatch};
 pub use environment::Environment;
 pub use payload::{Alert, PAGERDUTY_URL};
+pub use quiet::{Quiet, quiet};
 pub use resolver::Resolver;
 pub use retry::RetryMode;
 pub use sink::Sink;

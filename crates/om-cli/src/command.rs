@@ -1,5 +1,6 @@
 //! How every command is started, logs and ends.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, Command};
 use om_model::{Timestamp, json};
 use serde::Serialize;
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{self, Parsed};
@@ -159,10 +161,21 @@ pub fn now() -> Timestamp {
     Timestamp::from_epoch_seconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Drives a future to its end on this thread.
+/// Drives a future to its end on this thread, which keeps its runtime for the
+/// next one.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    Ok(runtime?.block_on(future))
+    thread_local! {
+        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+    }
+    RUNTIME.with(|kept| {
+        if kept.get().is_none() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            // Only this thread could have set it, and it did not.
+            let _ = kept.set(runtime);
+        }
+        let runtime = kept.get().ok_or_else(|| CliError::new("no runtime"))?;
+        Ok(runtime.block_on(future))
+    })
 }

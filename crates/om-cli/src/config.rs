@@ -3,6 +3,7 @@
 //! "How to read the chapters").
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use om_model::Artifact;
 use om_store::read_bytes;
@@ -37,15 +38,26 @@ pub struct Config {
 struct Kind {
     name: &'static str,
     built_in: &'static str,
+    parsed: &'static OnceLock<Artifact>,
+}
+
+impl Kind {
+    /// The copy in this binary, parsed once per process.
+    fn parsed(&self) -> Artifact {
+        let parse = || Artifact::parse(self.built_in.as_bytes());
+        self.parsed.get_or_init(parse).clone()
+    }
 }
 
 impl Config {
     /// The threshold catalog: `flag`, [`THRESHOLDS_VARIABLE`],
     /// `<repo>/config/`, else the built-in one.
     pub fn thresholds(flag: Option<&str>, repo: Option<&Path>) -> Result<Self, CliError> {
+        static PARSED: OnceLock<Artifact> = OnceLock::new();
         let kind = Kind {
             name: THRESHOLDS_NAME,
             built_in: THRESHOLDS_BUILT_IN,
+            parsed: &PARSED,
         };
         Self::find(&kind, named(flag, THRESHOLDS_VARIABLE), repo)
     }
@@ -53,9 +65,11 @@ impl Config {
     /// The alert sinks: `flag`, [`ALERT_SINKS_VARIABLE`], `<repo>/config/`,
     /// else the built-in ones.
     pub fn alert_sinks(flag: Option<&str>, repo: Option<&Path>) -> Result<Self, CliError> {
+        static PARSED: OnceLock<Artifact> = OnceLock::new();
         let kind = Kind {
             name: ALERT_SINKS_NAME,
             built_in: ALERT_SINKS_BUILT_IN,
+            parsed: &PARSED,
         };
         Self::find(&kind, named(flag, ALERT_SINKS_VARIABLE), repo)
     }
@@ -76,7 +90,7 @@ impl Config {
                 })
             }
             None => Ok(Self {
-                artifact: Artifact::parse(kind.built_in.as_bytes()),
+                artifact: kind.parsed(),
                 label: format!("builtin:{}", kind.name),
                 built_in: Some(kind.built_in),
             }),

@@ -87,7 +87,14 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// How deep brackets nest, those inside texts not counted.
+///
+/// What has few brackets is not deep; all that matters then is an upper
+/// bound, and that is found much faster.
 fn nesting(text: &[u8]) -> usize {
+    let brackets = memchr::memchr2_iter(b'[', b'{', text).count();
+    if brackets <= MAX_RUNTIME_NESTING {
+        return brackets;
+    }
     let (mut depth, mut deepest) = (0usize, 0usize);
     let mut bytes = text.iter();
     let mut quoted = false;

@@ -1,6 +1,7 @@
 //! What the last passes say about a loop, and the threshold profile that
 //! fits it (chapter 02 §5).
 
+mod recent;
 mod rows;
 
 use std::cmp::Reverse;
@@ -17,6 +18,8 @@ use om_store::Row;
 use serde_json::{Number, Value};
 
 use rows::{ControlRow, Duration, ReasonCode, ReconcileRow};
+
+pub use recent::RecentPasses;
 
 /// What a summary is made from: the last rows of two journals, in file
 /// order. Blank rows vanish, though they counted when the rows were chosen.
@@ -78,25 +81,42 @@ pub fn summarize(
     for row in inputs.reconcile {
         let file = &inputs.source.reconcile_telemetry_file;
         if let Some(row) = parsed(row, file, ReconcileRow::parse)? {
-            tally.add_reconcile(row);
+            tally.add_reconcile(row, 1);
         }
     }
-    for row in inputs.control {
-        let file = &inputs.source.control_telemetry_file;
-        if let Some(row) = parsed(row, file, ControlRow::parse)? {
-            tally.ambiguous += u64::from(row.is_ambiguous());
+    tally.summary(inputs.source.clone(), inputs.control, now)
+}
+
+/// [`summarize`] for a pass: the last `source.window` rows are those kept in
+/// `recent`, and then `own`, which is not on disk yet. The window must not be
+/// larger than [`RecentPasses::CAPACITY`].
+pub fn summarize_recent(
+    source: SummarySource,
+    recent: &RecentPasses,
+    own: &Row,
+    control: &[Row],
+    now: Timestamp,
+) -> Result<TelemetrySummary, SummaryError> {
+    let before = usize::try_from(source.window.saturating_sub(1)).unwrap_or(usize::MAX);
+    let mut tally = Tally::default();
+    for (times, kept) in recent.last(before) {
+        let row = kept
+            .row()
+            .map_err(|(offset, message)| SummaryError::BadRow {
+                file: source.reconcile_telemetry_file.clone(),
+                offset,
+                line: None,
+                message: message.to_owned(),
+            })?;
+        if let Some(row) = row {
+            tally.add_reconcile(row, times);
         }
     }
-    let recommendation = tally.recommendation();
-    Ok(TelemetrySummary {
-        schema_version: SchemaVersion::V1,
-        generated_at: now,
-        source: inputs.source.clone(),
-        recommended_profile: recommendation.profile.to_owned(),
-        confidence: tally.confidence(),
-        rationale: recommendation.rationale.to_owned(),
-        observed: tally.observed(),
-    })
+    let file = &source.reconcile_telemetry_file;
+    if let Some(row) = parsed(own, file, ReconcileRow::parse)? {
+        tally.add_reconcile(row, 1);
+    }
+    tally.summary(source, control, now)
 }
 
 /// The row as `parse` reads it, `None` if it is blank.
@@ -128,7 +148,8 @@ struct Tally<'a> {
     critical: u64,
     ambiguous: u64,
     reasons: HashMap<ReasonCode<'a>, u64>,
-    durations: Vec<Duration>,
+    /// And how often each.
+    durations: Vec<(Duration, usize)>,
 }
 
 /// A profile and why it fits.
@@ -177,22 +198,50 @@ const CONFIDENCE: [(u64, Confidence); 3] = [
 ];
 
 impl<'a> Tally<'a> {
-    fn add_reconcile(&mut self, row: ReconcileRow<'a>) {
-        self.attempts += 1;
+    /// The summary, once the control rows are counted too.
+    fn summary(
+        mut self,
+        source: SummarySource,
+        control: &[Row],
+        now: Timestamp,
+    ) -> Result<TelemetrySummary, SummaryError> {
+        for row in control {
+            let file = &source.control_telemetry_file;
+            if let Some(row) = parsed(row, file, ControlRow::parse)? {
+                self.ambiguous += u64::from(row.is_ambiguous());
+            }
+        }
+        let recommendation = self.recommendation();
+        Ok(TelemetrySummary {
+            schema_version: SchemaVersion::V1,
+            generated_at: now,
+            source,
+            recommended_profile: recommendation.profile.to_owned(),
+            confidence: self.confidence(),
+            rationale: recommendation.rationale.to_owned(),
+            observed: self.observed(),
+        })
+    }
+
+    /// Counts a row that stands in the journal so many `times`.
+    fn add_reconcile(&mut self, row: ReconcileRow<'a>, times: usize) {
+        let count = times as u64;
+        self.attempts += count;
         match row.status.as_deref() {
-            Some("success") => self.succeeded += 1,
-            Some("failed") => self.failed += 1,
+            Some("success") => self.succeeded += count,
+            Some("failed") => self.failed += count,
             _ => {}
         }
         match row.health_status.as_deref() {
-            Some("degraded") => self.degraded += 1,
-            Some("critical") => self.critical += 1,
+            Some("degraded") => self.degraded += count,
+            Some("critical") => self.critical += count,
             _ => {}
         }
         for code in row.reason_codes {
-            *self.reasons.entry(code).or_default() += 1;
+            *self.reasons.entry(code).or_default() += count;
         }
-        self.durations.extend(row.duration);
+        self.durations
+            .extend(row.duration.map(|duration| (duration, times)));
     }
 
     /// `count` ÷ attempts, 0 without any.
@@ -228,7 +277,7 @@ impl<'a> Tally<'a> {
 
     fn observed(mut self) -> SummaryObserved {
         self.durations
-            .sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            .sort_by(|(a, _), (b, _)| a.seconds.total_cmp(&b.seconds));
         SummaryObserved {
             reconcile_attempts: self.attempts,
             reconcile_success_count: self.succeeded,
@@ -265,10 +314,17 @@ fn frequency(reasons: HashMap<ReasonCode<'_>, u64>) -> Vec<ReasonCount> {
     named.collect()
 }
 
-/// The element at `floor((k − 1) × percent ÷ 100)` of `sorted`.
-fn percentile(sorted: &[Duration], percent: usize) -> Option<Number> {
-    let last = sorted.len().checked_sub(1)?;
-    Some(sorted[last * percent / 100].number.clone())
+/// The element at `floor((k − 1) × percent ÷ 100)` of the `k` that `sorted`
+/// stands for.
+fn percentile(sorted: &[(Duration, usize)], percent: usize) -> Option<Number> {
+    let k: usize = sorted.iter().map(|(_, times)| times).sum();
+    let mut before = k.checked_sub(1)? * percent / 100;
+    let found = sorted.iter().find(|(_, times)| {
+        let is_here = before < *times;
+        before = before.saturating_sub(*times);
+        is_here
+    });
+    found.map(|(duration, _)| duration.number.clone())
 }
 
 /// A summary as the rest of a pass takes it: any JSON value, because a

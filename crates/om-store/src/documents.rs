@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use om_model::Artifact;
 
 use crate::error::{ReadError, WriteError};
-use crate::journal::{is_absence, open_regular};
+use crate::journal::{is_absence, open_and_look};
 
 /// Mode of new files, whatever the umask says (common rules).
 pub(crate) const DEFAULT_MODE: u32 = 0o644;
@@ -23,11 +23,14 @@ pub fn read_artifact(path: &Path) -> Result<Artifact, ReadError> {
 /// The bytes at `path`, links followed; `None` if it is not a regular file.
 pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     let failed = |source| ReadError::new(path, source);
-    let Some(mut file) = open_regular(path).map_err(failed)? else {
+    let Some((file, found)) = open_and_look(path).map_err(failed)? else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(failed)?;
+    let length = usize::try_from(found.len()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(length + 1);
+    // The length is known already; a plain `File` would ask for it again.
+    let mut rest = file.take(u64::MAX);
+    rest.read_to_end(&mut bytes).map_err(failed)?;
     Ok(Some(bytes))
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Sha256Digest, digest};
 use crate::error::ReadError;
-use crate::journal::open_regular;
+use crate::journal::{last_rows, open_regular};
 use crate::lines::LineReader;
 use crate::open::{is_not_regular, open_plain};
 use crate::scope::{STORE_DIR, Scope};
@@ -34,6 +34,9 @@ pub trait Fold: Serialize + DeserializeOwned + Default {
     const NAME: &'static str;
     /// To be raised when its meaning changes: saved ones are then rebuilt.
     const VERSION: u32;
+    /// Set if only this many of the last rows count, so that making the fold
+    /// anew need not start at the first row.
+    const LAST_ROWS: Option<usize> = None;
 
     /// Takes in the next complete line (without its newline, possibly blank),
     /// which starts at byte `offset`.
@@ -47,8 +50,12 @@ pub trait Fold: Serialize + DeserializeOwned + Default {
 pub fn read_fold<F: Fold>(journal: &Path, scope: &Scope) -> Result<F, ReadError> {
     let failed = |source| ReadError::new(journal, source);
     let path = fold_path::<F>(journal, scope.dir());
-    let saved = load::<F>(&path, journal, u64::MAX)?;
+    let mut saved = load::<F>(&path, journal, u64::MAX)?;
     let covered = saved.covered;
+    if let (0, Some(n)) = (covered, F::LAST_ROWS) {
+        let rows = last_rows(journal, n)?;
+        saved.covered = rows.first().map_or(0, |row| row.offset);
+    }
     let now = advance(saved, journal, u64::MAX, &[]).map_err(failed)?;
     if now.covered.abs_diff(covered) >= SAVE_AFTER {
         save(&path, journal, &now).unwrap_or_else(|error| {

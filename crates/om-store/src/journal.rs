@@ -4,7 +4,7 @@
 //! (decision D8). Blank lines are rows too: callers count them in windows and
 //! read a blank last line as "no row" (common rules).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -66,6 +66,11 @@ pub fn line_number_of(path: &Path, offset: u64) -> Result<u64, ReadError> {
 
 /// The file at `path`, links followed; `None` if it is not a regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    Ok(open_and_look(path)?.map(|(file, _)| file))
+}
+
+/// [`open_regular`] with what is known about the open file.
+pub(crate) fn open_and_look(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     // Looked at before it is opened: opening a FIFO would wait for a writer.
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => {}
@@ -80,7 +85,10 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
         .custom_flags(nonblocking)
         .open(path);
     match opened {
-        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Ok(file) => {
+            let found = file.metadata()?;
+            Ok(found.is_file().then_some((file, found)))
+        }
         Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(error),
     }

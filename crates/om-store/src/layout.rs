@@ -3,9 +3,13 @@
 //! Contract: chapter 01 §2 (runtime artifacts), chapter 02 §2.6 (the ops
 //! manager's files), chapter 03 and 04 for control and alerts.
 
+mod fleet;
+
 use std::path::{Path, PathBuf};
 
 use om_model::LoopId;
+
+pub use fleet::{FleetFile, FleetLayout};
 
 /// The `.superloop` tree of one repository.
 ///
@@ -39,6 +43,11 @@ impl RepoLayout {
     /// `.superloop/ops-manager/fleet`, the scope of fleet-wide commits.
     pub fn fleet_scope_dir(&self) -> PathBuf {
         self.ops_root().join("fleet")
+    }
+
+    /// The ops manager's files of the fleet.
+    pub fn fleet_files(&self) -> FleetLayout {
+        FleetLayout::new(self.fleet_scope_dir())
     }
 
     /// The ops manager's files of one loop.

@@ -45,7 +45,7 @@ pub use error::{CommitError, LockError, ReadError, WriteError};
 pub use fold::{Fold, read_fold};
 pub use group::commit_group;
 pub use journal::{Row, last_row, last_rows, line_number_of};
-pub use layout::{LoopFile, LoopLayout, RepoLayout, RuntimeLayout};
+pub use layout::{FleetFile, FleetLayout, LoopFile, LoopLayout, RepoLayout, RuntimeLayout};
 pub use lines::{Line, LineReader};
 pub use lock::{DirLock, RUN_LOCK_WAIT, RunLock};
 pub use scope::Scope;

@@ -5,8 +5,8 @@
 //! by id (architecture, "Locks").
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,13 +160,18 @@ fn recorded_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
     file.take(LONGEST).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    text.lines().next()?.trim().parse().ok()
 }
 
+/// As many bytes for every process, so that nothing has to be cut; and
+/// nothing is written by a process that runs again.
 fn record_pid(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    let text = format!("{:<10}\n", std::process::id());
+    let mut known = [0; 11];
+    if file.read_exact_at(&mut known, 0).is_ok() && known == text.as_bytes() {
+        return Ok(());
+    }
+    file.write_all_at(text.as_bytes(), 0)
 }
 
 #[cfg(test)]

@@ -62,6 +62,13 @@ pub(crate) fn plan(
         used: BTreeSet::new(),
         folders: BTreeSet::new(),
     };
+    let documents = commit.documents.iter().map(|document| document.bytes.len());
+    let rows = commit.rows.iter().map(|row| row.bytes.len() + 1);
+    planner
+        .plan
+        .pass
+        .body
+        .reserve_exact(documents.chain(rows).sum());
     planner.documents(&commit.documents)?;
     planner.journals(commit)?;
     for file_move in &commit.moves {

@@ -89,6 +89,8 @@ impl Scope {
     /// commands that write call this first, so that they read what is true.
     pub fn recover(&self) -> Result<Recovery, CommitError> {
         let mut session = Session::open(self)?;
+        // Under the lock nobody else has temporaries.
+        sweep(&*self.disk, &self.store_dir())?;
         settle(&mut [&mut session])?;
         Ok(Recovery {
             examined: session.examined,
@@ -177,7 +179,6 @@ impl<'a> Session<'a> {
         let (disk, store_dir) = (&scope.disk, scope.store_dir());
         make_store_dir(&**disk, &scope.dir)?;
         let held = disk.lock(&store_dir.join("store.lock"), STORE_LOCK_WAIT)?;
-        sweep(&**disk, &store_dir)?;
         let (log, found) = match Log::open(disk, &store_dir, REDO)? {
             Some(opened) => opened,
             None => (Log::create(disk, &store_dir, REDO)?, Found::Unknown),

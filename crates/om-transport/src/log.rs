@@ -169,9 +169,11 @@ impl EventLog {
 
     /// The bytes in `range`.
     pub fn bytes(&self, range: Range<u64>) -> Result<Vec<u8>, ObserveError> {
-        let mut bytes = Vec::new();
+        let length = usize::try_from(range.end.saturating_sub(range.start));
+        let length = length.map_err(|_| self.unreadable(io::ErrorKind::OutOfMemory.into()))?;
+        let mut bytes = vec![0; length];
         self.section(range, &mut Progress::silent())
-            .read_to_end(&mut bytes)
+            .read_exact(&mut bytes)
             .map_err(|cause| self.unreadable(cause))?;
         Ok(bytes)
     }

@@ -29,8 +29,8 @@ const GROWTH_LIMIT: f64 = 1.2;
 /// Status over long journals.
 const STATUS_LIMIT: Duration = Duration::from_millis(20);
 
-/// Commits of a pass: what it found, and how far alerts are dispatched.
-const COMMITS: usize = 2;
+/// Commits of a pass with nothing to escalate.
+const COMMITS: usize = 1;
 /// Events that a warm pass finds.
 const WARM_EVENTS: u64 = 50;
 /// Bytes at the end of a journal that the floor of status reads.

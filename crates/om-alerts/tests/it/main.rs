@@ -12,6 +12,7 @@ mod kills;
 mod lines;
 mod payloads;
 mod properties;
+mod quiet;
 mod receiver;
 mod retries;
 mod routing;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 
 use clap::Args;
 use om_alerts::{Courier, Environment};
@@ -272,8 +273,10 @@ impl Reconcile {
             let config_file = config::named(config_file, config::ALERT_SINKS_VARIABLE);
             return AlertStage::Hook { hook, config_file };
         }
+        let (flag, repo) = (config_file.map(str::to_owned), layout.repo().to_owned());
+        let resolver = move || alert_dispatch::resolver(flag.as_deref(), &repo);
         AlertStage::BuiltIn {
-            resolver: alert_dispatch::resolver(config_file, layout.repo()),
+            resolver: Arc::new(LazyLock::new(Box::new(resolver))),
             courier: Courier::new(Environment::Process),
         }
     }

@@ -1,10 +1,10 @@
 //! Step 13: alerts are dispatched when everything else is committed
 //! (chapter 02 §2.4.4).
 
-use om_alerts::{Courier, DispatchPaths, DispatchRequest, Resolver, RetryMode};
+use om_alerts::{Courier, DispatchPaths, DispatchRequest, Quiet, Resolver, RetryMode};
 use om_model::Timestamp;
 use om_stage::{Hook, RunOptions, Streams};
-use om_store::Scope;
+use om_store::{Commit, Scope};
 
 use super::{AlertStage, PassPlan};
 
@@ -24,6 +24,27 @@ pub(super) async fn dispatch(
     }
 }
 
+/// The built-in stage as part of the pass's own commit, if `commit` does not
+/// escalate and nothing is due.
+pub(super) fn quiet(
+    plan: &PassPlan,
+    scope: &Scope,
+    commit: &Commit,
+    now: Timestamp,
+) -> Option<Quiet> {
+    let is_built_in = matches!(plan.alerts, AlertStage::BuiltIn { .. });
+    let escalates = || {
+        commit
+            .rows
+            .iter()
+            .any(|row| row.path == plan.paths.escalations)
+    };
+    if !is_built_in || escalates() {
+        return None;
+    }
+    om_alerts::quiet(&request(plan), scope, now)
+}
+
 async fn built_in(
     plan: &PassPlan,
     scope: &Scope,
@@ -31,7 +52,14 @@ async fn built_in(
     courier: &Courier,
     clock: &impl Fn() -> Timestamp,
 ) -> Option<Vec<u8>> {
-    let request = DispatchRequest {
+    let dispatched = om_alerts::dispatch(&request(plan), scope, resolver, courier, clock).await;
+    dispatched
+        .err()
+        .map(|error| format!("error: {error}\n").into_bytes())
+}
+
+fn request(plan: &PassPlan) -> DispatchRequest {
+    DispatchRequest {
         repo_path: plan.source.repo_path.clone(),
         loop_id: plan.source.loop_id.clone(),
         trace_id: plan.trace_id.clone(),
@@ -42,11 +70,7 @@ async fn built_in(
         },
         max_escalations: 0,
         retry: RetryMode::Due,
-    };
-    let dispatched = om_alerts::dispatch(&request, scope, resolver, courier, clock).await;
-    dispatched
-        .err()
-        .map(|error| format!("error: {error}\n").into_bytes())
+    }
 }
 
 fn by_hook(plan: &PassPlan, hook: &Hook, config_file: Option<&str>) -> Option<Vec<u8>> {

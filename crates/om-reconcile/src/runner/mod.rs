@@ -11,8 +11,9 @@ mod gather;
 mod hooks;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
-use om_alerts::{Courier, Resolver};
+use om_alerts::{Courier, Quiet, Resolver};
 use om_control::ControlError;
 use om_model::envelope::Source;
 use om_model::json;
@@ -23,8 +24,8 @@ use om_transport::Observe;
 use serde_json::Value;
 
 use crate::pass::{
-    self, DriftOutcome, DriftRequest, HardAbort, PassContext, PassInputs, PassPaths, PassSettings,
-    Recorded,
+    self, Closed, DriftOutcome, DriftRequest, HardAbort, PassContext, PassInputs, PassPaths,
+    PassSettings, Recorded,
 };
 use crate::thresholds::ThresholdOverrides;
 
@@ -96,12 +97,15 @@ pub enum AlertStage {
     },
     /// [`om_alerts::dispatch()`], with the deliveries that are due again.
     BuiltIn {
-        /// What decides where alerts go.
-        resolver: Resolver,
+        /// What decides where alerts go; read once there is one to send.
+        resolver: LazyResolver,
         /// What delivers them.
         courier: Courier,
     },
 }
+
+/// A resolver that is made when it is first needed.
+pub type LazyResolver = Arc<LazyLock<Resolver, Box<dyn FnOnce() -> Resolver + Send>>>;
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +114,16 @@ pub struct PassOutcome {
     pub document: Value,
     /// Whether the loop could be observed and projected.
     pub success: bool,
+}
+
+impl PassOutcome {
+    fn of(closed: Closed) -> (Self, Commit) {
+        let outcome = Self {
+            document: closed.stdout,
+            success: closed.success,
+        };
+        (outcome, closed.commit)
+    }
 }
 
 /// Why a pass did not end.
@@ -162,33 +176,104 @@ pub async fn run<T: Observe>(
     transport: &mut T,
     clock: impl Fn() -> Timestamp,
 ) -> Result<PassOutcome, PassError> {
-    scope.recover()?;
-    let started_at = clock();
-    om_control::recover_pending(scope, &plan.files, started_at, &om_control::owner::is_alive)?;
+    let started_at = begin(plan, scope, &clock)?;
     let mut attempt = 1;
     loop {
-        let mut ledger = Ledger::new(scope);
-        match attempt_pass(plan, transport, started_at, &clock, &mut ledger).await {
-            // Once a part is committed, the pass must not be done twice.
-            Err(PassError::Commit(CommitError::Changed { path }))
-                if attempt < ATTEMPTS && !ledger.flushed =>
-            {
+        let prepared = evaluate(plan, scope, transport, started_at, &clock).await?;
+        let mut ready = match prepared {
+            Prepared::Done(outcome) => return Ok(outcome),
+            Prepared::Ready(ready) => ready,
+        };
+        match scope.commit(ready.take_commit()) {
+            Ok(_) => return ready.finish(plan, scope, &clock).await,
+            Err(CommitError::Changed { path }) if attempt < ATTEMPTS => {
                 tracing::info!(path = %path.display(), attempt, "changed meanwhile, starting over");
                 attempt += 1;
             }
-            other => return other,
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-async fn attempt_pass<T: Observe>(
+/// [`run`] up to its commit, for those that commit many loops as one.
+///
+/// If the commit then fails because a document was changed, `run` does the
+/// pass again.
+pub async fn prepare<T: Observe>(
     plan: &PassPlan,
+    scope: &Scope,
+    transport: &mut T,
+    clock: impl Fn() -> Timestamp,
+) -> Result<Prepared, PassError> {
+    let started_at = begin(plan, scope, &clock)?;
+    evaluate(plan, scope, transport, started_at, &clock).await
+}
+
+/// A pass that is decided.
+#[derive(Debug)]
+pub enum Prepared {
+    /// Everything that it found out is one commit.
+    Ready(Box<ReadyPass>),
+    /// It had hooks in it, so it is committed and finished.
+    Done(PassOutcome),
+}
+
+/// A pass that is to be committed.
+#[derive(Debug)]
+pub struct ReadyPass {
+    commit: Commit,
+    outcome: PassOutcome,
+    context: PassContext,
+    /// The alert stage, if it had nothing to do and is in the commit.
+    quiet: Option<Quiet>,
+}
+
+impl ReadyPass {
+    /// What the pass comes to once it is committed.
+    pub fn outcome(&self) -> &PassOutcome {
+        &self.outcome
+    }
+
+    /// What is to be committed in the loop's scope; empty when called again.
+    pub fn take_commit(&mut self) -> Commit {
+        std::mem::take(&mut self.commit)
+    }
+
+    /// What comes after the commit: alerts.
+    pub async fn finish(
+        self,
+        plan: &PassPlan,
+        scope: &Scope,
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<PassOutcome, PassError> {
+        if self.quiet.is_none() {
+            send_alerts(plan, scope, &self.context, clock).await?;
+        }
+        Ok(self.outcome)
+    }
+}
+
+/// Completes what others left unfinished; the time at which the pass starts.
+fn begin(
+    plan: &PassPlan,
+    scope: &Scope,
+    clock: &impl Fn() -> Timestamp,
+) -> Result<Timestamp, PassError> {
+    scope.recover()?;
+    let started_at = clock();
+    om_control::recover_pending(scope, &plan.files, started_at, &om_control::owner::is_alive)?;
+    Ok(started_at)
+}
+
+async fn evaluate<T: Observe>(
+    plan: &PassPlan,
+    scope: &Scope,
     transport: &mut T,
     started_at: Timestamp,
     clock: &impl Fn() -> Timestamp,
-    ledger: &mut Ledger<'_>,
-) -> Result<PassOutcome, PassError> {
-    let inputs = gather::gather(plan, transport, clock(), ledger).await?;
+) -> Result<Prepared, PassError> {
+    let mut ledger = Ledger::new(scope);
+    let inputs = gather::gather(plan, transport, clock(), &mut ledger).await?;
     let context = PassContext {
         started_at,
         now: clock(),
@@ -198,18 +283,53 @@ async fn attempt_pass<T: Observe>(
         plan,
         inputs: &inputs,
         context: &context,
-        ledger: &mut *ledger,
+        ledger: &mut ledger,
     };
-    let outcome = pass.run()?;
-    if let Some(output) = alerts::dispatch(plan, ledger.scope, clock).await {
-        let row = pass::alert_failure_row(&inputs.source.loop_id, &context, &output);
-        ledger.commit(Commit::new().row(&plan.paths.alert_rows, json::compact(&row)))?;
+    match pass.run()? {
+        Last::Open(outcome, commit) => {
+            let quiet = alerts::quiet(plan, scope, &commit, context.now);
+            let commit = match &quiet {
+                Some(quiet) => quiet.record(commit),
+                None => commit,
+            };
+            Ok(Prepared::Ready(Box::new(ReadyPass {
+                commit,
+                outcome,
+                context,
+                quiet,
+            })))
+        }
+        Last::Committed(outcome) => {
+            send_alerts(plan, scope, &context, clock).await?;
+            Ok(Prepared::Done(outcome))
+        }
     }
-    Ok(outcome)
 }
 
-/// Steps 3 to 12 over gathered inputs; commits before every hook and at the
-/// end.
+/// The alert stage; its failure is a row and nothing else.
+async fn send_alerts(
+    plan: &PassPlan,
+    scope: &Scope,
+    context: &PassContext,
+    clock: &impl Fn() -> Timestamp,
+) -> Result<(), PassError> {
+    if let Some(output) = alerts::dispatch(plan, scope, clock).await {
+        let row = pass::alert_failure_row(&plan.source.loop_id, context, &output);
+        scope.commit(Commit::new().row(&plan.paths.alert_rows, json::compact(&row)))?;
+    }
+    Ok(())
+}
+
+/// The last part of a pass.
+enum Last {
+    /// Nothing is committed yet.
+    Open(PassOutcome, Commit),
+    /// Parts were committed before, for hooks, and now the rest.
+    Committed(PassOutcome),
+}
+
+/// Steps 3 to 12 over gathered inputs; commits before every hook, and at the
+/// end if there was one.
 struct Pass<'a, 'l> {
     plan: &'a PassPlan,
     inputs: &'a PassInputs,
@@ -218,7 +338,7 @@ struct Pass<'a, 'l> {
 }
 
 impl Pass<'_, '_> {
-    fn run(&mut self) -> Result<PassOutcome, PassError> {
+    fn run(&mut self) -> Result<Last, PassError> {
         let (inputs, context) = (self.inputs, self.context);
         let mut observed = pass::observe(inputs, context)?;
         let health = match &self.plan.hooks.health {
@@ -230,7 +350,7 @@ impl Pass<'_, '_> {
         };
         let mut recorded = pass::record(inputs, observed, health, context)?;
         let summary = match &self.plan.hooks.telemetry_summary {
-            None => drift::summarize(inputs, &recorded, context)?,
+            None => drift::summarize(inputs, &recorded, context, self.ledger.scope)?,
             Some(hook) => {
                 self.ledger.commit(std::mem::take(&mut recorded.commit))?;
                 let summary = hooks::telemetry_summary(hook, self.plan, inputs)?;
@@ -264,7 +384,8 @@ impl Pass<'_, '_> {
         Ok(outcome)
     }
 
-    /// Merges drift and tuning into the state and commits the rest.
+    /// Merges drift and tuning into the state, and commits the rest if a
+    /// part is committed.
     ///
     /// After a hook the pass cannot start over any more, so a document that
     /// somebody edits just now is read and merged into again.
@@ -273,19 +394,20 @@ impl Pass<'_, '_> {
         mut recorded: Recorded,
         summary: Option<&Value>,
         mut drift: DriftOutcome,
-    ) -> Result<PassOutcome, PassError> {
+    ) -> Result<Last, PassError> {
+        let (inputs, context) = (self.inputs, self.context);
+        if !self.ledger.flushed {
+            let closed = pass::close(inputs, recorded, summary, drift, context);
+            let (outcome, commit) = PassOutcome::of(closed);
+            return Ok(Last::Open(outcome, self.ledger.guarded(commit)));
+        }
         let mut attempt = 1;
         loop {
-            let (inputs, context) = (self.inputs, self.context);
             let closed = pass::close(inputs, recorded.clone(), summary, drift.clone(), context);
-            match self.ledger.commit(closed.commit) {
-                Ok(()) => {
-                    return Ok(PassOutcome {
-                        document: closed.stdout,
-                        success: closed.success,
-                    });
-                }
-                Err(CommitError::Changed { .. }) if self.ledger.flushed && attempt < ATTEMPTS => {
+            let (outcome, commit) = PassOutcome::of(closed);
+            match self.ledger.commit(commit) {
+                Ok(()) => return Ok(Last::Committed(outcome)),
+                Err(CommitError::Changed { .. }) if attempt < ATTEMPTS => {
                     self.refresh_state(&mut recorded)?;
                     if self.plan.hooks.profile_drift.is_none() {
                         drift = self.built_in_drift(&pass::drift_request(&recorded, summary)?)?;
@@ -346,10 +468,18 @@ impl<'a> Ledger<'a> {
     }
 
     /// Commits one part of the pass.
-    fn commit(&mut self, mut commit: Commit) -> Result<(), CommitError> {
+    fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         if commit.is_empty() {
             return Ok(());
         }
+        let commit = self.guarded(commit);
+        self.scope.commit(commit)?;
+        self.flushed = true;
+        Ok(())
+    }
+
+    /// `commit`, which holds only if what was read is still there.
+    fn guarded(&mut self, mut commit: Commit) -> Commit {
         for document in &mut commit.documents {
             let read = self.read.iter().find(|(path, _)| *path == document.path);
             if let Some((_, expect)) = read {
@@ -357,8 +487,6 @@ impl<'a> Ledger<'a> {
             }
         }
         self.read.clear();
-        self.scope.commit(commit)?;
-        self.flushed = true;
-        Ok(())
+        commit
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Duration {
 }
 
 impl Duration {
-    fn new(number: Number) -> Option<Self> {
+    pub(super) fn new(number: Number) -> Option<Self> {
         let seconds = number.as_f64()?;
         Some(Self { seconds, number })
     }
@@ -49,15 +49,26 @@ pub(super) enum ReasonCode<'a> {
 }
 
 impl ReasonCode<'_> {
-    fn of(value: &Value) -> ReasonCode<'static> {
+    pub(super) fn of(value: &Value) -> ReasonCode<'_> {
+        if let Value::String(text) = value {
+            return ReasonCode::Text(Cow::Borrowed(text));
+        }
         let text = json::compact(value);
         match value {
-            Value::String(text) => ReasonCode::Text(Cow::Owned(text.clone())),
+            Value::String(_) => ReasonCode::Text(Cow::Owned(text)),
             Value::Null => ReasonCode::Scalar(0, text),
             Value::Bool(flag) => ReasonCode::Scalar(1 + u8::from(*flag), text),
             Value::Number(_) => ReasonCode::Scalar(3, text),
             Value::Array(_) => ReasonCode::Nested(0, text),
             Value::Object(_) => ReasonCode::Nested(1, text),
+        }
+    }
+
+    fn owned(value: &Value) -> ReasonCode<'static> {
+        match ReasonCode::of(value) {
+            ReasonCode::Text(text) => ReasonCode::Text(Cow::Owned(text.into_owned())),
+            ReasonCode::Scalar(rank, text) => ReasonCode::Scalar(rank, text),
+            ReasonCode::Nested(rank, text) => ReasonCode::Nested(rank, text),
         }
     }
 
@@ -102,8 +113,8 @@ impl<'a> ReconcileRow<'a> {
             status: text("status"),
             health_status: text("healthStatus"),
             reason_codes: match row.get("healthReasonCodes") {
-                Some(Value::Array(codes)) => codes.iter().map(ReasonCode::of).collect(),
-                Some(Value::Object(codes)) => codes.values().map(ReasonCode::of).collect(),
+                Some(Value::Array(codes)) => codes.iter().map(ReasonCode::owned).collect(),
+                Some(Value::Object(codes)) => codes.values().map(ReasonCode::owned).collect(),
                 _ => Vec::new(),
             },
             duration: match row.get("durationSeconds") {

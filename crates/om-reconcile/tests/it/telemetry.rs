@@ -2,8 +2,11 @@
 
 use om_model::drift::{Confidence, SummarySource, TelemetrySummary};
 use om_model::json;
-use om_reconcile::telemetry::{SummaryError, SummaryInputs, summarize};
-use om_store::Row;
+use om_reconcile::telemetry::{
+    RecentPasses, SummaryError, SummaryInputs, summarize, summarize_recent,
+};
+use om_store::{Fold, Row};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{loop_id, now};
@@ -285,4 +288,44 @@ fn the_whole_summary() {
     ];
     let control = [json!({"status": "ambiguous"}).to_string()];
     insta::assert_snapshot!(json::pretty(&summary(&lines, &control)));
+}
+
+proptest! {
+    #[test]
+    fn a_pass_gets_the_same_summary_from_the_fold_as_from_the_rows(
+        kinds in prop::collection::vec(0..9_u8, 1..320),
+        window in 1..=RecentPasses::CAPACITY as u64,
+    ) {
+        let lines: Vec<String> = kinds.iter().zip(0_u64..).map(|(kind, n)| match kind {
+            0 => pass("failed", "critical", json!(["transport_unreachable", "x"]), json!(n % 7)),
+            1 => pass("success", "degraded", json!({"a": "x", "b": 3}), json!("2.5")),
+            2 => json!({"status": "success", "healthReasonCodes": [null, 1, "x"]}).to_string(),
+            3 => "  ".to_owned(),
+            4 if n % 97 == 0 => "{".to_owned(),
+            _ => pass("success", "healthy", json!([]), json!(n % 3)),
+        }).collect();
+        let own = Row { bytes: lines[lines.len() - 1].clone().into_bytes(), offset: u64::MAX };
+        let mut reconcile = rows(&lines);
+        reconcile.pop();
+        let mut recent = RecentPasses::default();
+        for row in &reconcile {
+            recent.add(&row.bytes, row.offset);
+        }
+        reconcile.push(own.clone());
+        let source = SummarySource {
+            repo_path: "/srv/app".to_owned(),
+            loop_id: loop_id(),
+            reconcile_telemetry_file: "/tel/reconcile.jsonl".to_owned(),
+            control_telemetry_file: "/tel/control.jsonl".to_owned(),
+            window,
+        };
+        let from = reconcile.len().saturating_sub(usize::try_from(window).expect("small"));
+        let inputs = SummaryInputs {
+            source: source.clone(),
+            reconcile: &reconcile[from..],
+            control: &[],
+        };
+        let by_rows = summarize(&inputs, now());
+        prop_assert_eq!(summarize_recent(source, &recent, &own, &[], now()), by_rows);
+    }
 }
