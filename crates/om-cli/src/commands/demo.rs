@@ -26,10 +26,12 @@ impl CommandLine for Demo {
     const NAME: &'static str = "ops-manager demo";
     const SUMMARY: &'static str = "Show the ops manager at work on recorded loops";
     const ABOUT: &'static str = "Show the ops manager at work: build scratch repositories from \
-        recorded loop runs, reconcile each, and show what an operator sees.";
+        recorded loop runs, reconcile each, half of them through a sprite service, and show what \
+        an operator sees and hears.";
     const DETAILS: &'static str = "\
-Nothing outside the scratch folder is touched, no hook, configured path or
-network is used. The folder is kept, so that you can look around.
+Nothing outside the scratch folder is touched, no hook or configured path is
+used, nothing leaves this machine: services and alerts are on loopback. The
+folder is kept, so that you can look around.
 
 Examples:
   ops-manager demo

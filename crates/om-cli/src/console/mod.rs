@@ -1,5 +1,6 @@
 //! What a person sees on a terminal.
 
+pub mod confirm;
 pub mod demo;
 pub mod progress;
 pub mod status_page;

@@ -334,8 +334,13 @@ impl Page<'_> {
         .map(|(name, path)| format!("{name:<LABEL$}{}", self.short(path)))
         .collect();
         let events = format!(
-            ".superloop/loops/{}/events.jsonl",
-            self.report.source.loop_id
+            ".superloop/loops/{}/events.jsonl{}",
+            self.report.source.loop_id,
+            if self.is_remote() {
+                " (on the sprite)"
+            } else {
+                ""
+            }
         );
         items.push(format!("{:<LABEL$}{events}", "events"));
         items.extend(trace.map(|trace| format!("{:<LABEL$}{trace}", "trace")));

@@ -4,21 +4,47 @@ use std::fs;
 
 use crate::harness::Repo;
 
-/// Repository, loop, lifecycle and health as the demo shows them.
-const SCENES: [(&str, &str, &str, &str); 8] = [
-    ("running", "running", "running", "healthy"),
-    ("complete", "checkout-flow", "complete", "healthy"),
-    (
+/// Repository, loop, how it is seen, lifecycle and health as the demo shows
+/// them.
+const SCENES: [[&str; 5]; 8] = [
+    ["running", "running", "files", "running", "healthy"],
+    [
+        "complete",
+        "checkout-flow",
+        "service",
+        "complete",
+        "healthy",
+    ],
+    [
         "awaiting-approval",
         "awaiting-approval",
+        "files",
         "awaiting_approval",
         "healthy",
-    ),
-    ("approved", "awaiting-approval", "idle", "healthy"),
-    ("rejected", "awaiting-approval", "idle", "healthy"),
-    ("max-iterations", "max-iterations", "stopped", "healthy"),
-    ("stuck", "stuck", "stopped", "degraded"),
-    ("role-failure", "role-failure", "running", "critical"),
+    ],
+    [
+        "approved",
+        "awaiting-approval",
+        "service",
+        "idle",
+        "healthy",
+    ],
+    ["rejected", "awaiting-approval", "files", "idle", "healthy"],
+    [
+        "max-iterations",
+        "max-iterations",
+        "service",
+        "stopped",
+        "healthy",
+    ],
+    ["stuck", "stuck", "files", "stopped", "degraded"],
+    [
+        "role-failure",
+        "role-failure",
+        "service",
+        "running",
+        "critical",
+    ],
 ];
 
 #[test]
@@ -31,7 +57,7 @@ fn the_demo_shows_a_table_and_leaves_eight_repositories_to_look_at() {
         run.stdout.contains(&root.display().to_string()),
         "it says where"
     );
-    for (sample, loop_id, lifecycle, health) in SCENES {
+    for [sample, loop_id, seen, lifecycle, health] in SCENES {
         let path = root.join(sample).display().to_string();
         let report = repo
             .run_plain("ops-manager-status", &["--repo", &path, "--loop", loop_id])
@@ -43,9 +69,22 @@ fn the_demo_shows_a_table_and_leaves_eight_repositories_to_look_at() {
             .lines()
             .find(|line| line.starts_with(&format!(" {sample} ")));
         let row = row.unwrap_or_else(|| panic!("{sample} is shown whole:\n{}", run.stdout));
-        for cell in [loop_id, lifecycle, health] {
+        for cell in [seen, lifecycle, health] {
             assert!(row.contains(cell), "{sample}: {cell} in {row:?}");
         }
+        let runtime = root.join(sample).join(".superloop/loops").exists();
+        assert_eq!(
+            runtime,
+            seen == "files",
+            "{sample}: the loop itself is elsewhere"
+        );
+    }
+    for [severity, loop_id, category] in [
+        ["warning", "stuck", "health_degraded"],
+        ["critical", "role-failure", "health_critical"],
+    ] {
+        let is_it = |line: &str| line.split_whitespace().eq([severity, loop_id, category]);
+        assert!(run.stdout.lines().any(is_it), "{loop_id}:\n{}", run.stdout);
     }
 }
 
@@ -64,6 +103,9 @@ fn the_demo_ignores_hooks_and_settings_of_the_environment() {
     }
     repo.env("OPS_MANAGER_THRESHOLD_PROFILE", "no such profile");
     repo.env("OPS_MANAGER_THRESHOLD_PROFILES_FILE", "/no/such/catalog");
+    repo.env("OPS_MANAGER_SERVICE_TOKEN", "somebody's");
+    repo.env("OPS_MANAGER_ALERT_SINKS_FILE", "/no/such/sinks");
+    repo.env("http_proxy", "http://127.0.0.1:9");
     let run = repo.run_plain("ops-manager", &["demo", "--into", "demo"]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     assert!(!repo.outside("hook.ran").exists());

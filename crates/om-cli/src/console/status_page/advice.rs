@@ -49,9 +49,9 @@ impl Page<'_> {
         }
         match state.as_str() {
             "awaiting_approval" => steps.push(Advice {
-                command: Some(self.target("superloop.sh approve", " --by <you>")),
+                command: Some(self.approval()),
                 ..Advice::new(
-                    "Review the candidate, then decide; --reject refuses it, --note says why.",
+                    "Review the candidate, then decide; --intent reject refuses it, --note says why.",
                 )
             }),
             "stopped" | "failed" => steps.push(Advice {
@@ -96,16 +96,34 @@ impl Page<'_> {
             Step::Summary => self.target("ops-manager telemetry-summary", " --pretty"),
             Step::LastEvents => {
                 let source = &self.report.source;
-                let events = format!(
-                    "{}/.superloop/loops/{}/events.jsonl",
-                    source.repo_path, source.loop_id
-                );
+                let events = format!(".superloop/loops/{}/events.jsonl", source.loop_id);
+                if self.is_remote() {
+                    return format!("tail -n 5 <repository on the sprite>/{}", quoted(&events));
+                }
+                let events = format!("{}/{events}", source.repo_path);
                 format!("tail -n 5 {}", quoted(&events))
             }
             Step::LastPass => last(&files.reconcile_telemetry_file),
             Step::LastInvocation => last(&files.control_invocations_file),
             Step::Heartbeat => format!("jq . {}", quoted(&files.heartbeat_state_file)),
         }
+    }
+
+    fn approval(&self) -> String {
+        let remote = if self.is_remote() {
+            " --transport sprite_service --service-base-url <url>"
+        } else {
+            ""
+        };
+        let rest = format!(" --intent approve --by <you>{remote}");
+        self.target("ops-manager control", &rest)
+    }
+
+    /// Whether the loop runs on another machine, behind a service.
+    pub(super) fn is_remote(&self) -> bool {
+        let last = &self.report.reconcile.last_transport;
+        last.as_ref()
+            .is_some_and(|transport| transport == "sprite_service")
     }
 
     fn target(&self, command: &str, rest: &str) -> String {

@@ -123,7 +123,9 @@ fn a_pending_approval_comes_with_the_command_that_decides_it() {
         Look::PLAIN,
     );
     assert!(
-        page.contains("superloop.sh approve --repo /srv/app --loop nightly-7 --by <you>"),
+        page.contains(
+            "ops-manager control --repo /srv/app --loop nightly-7 --intent approve --by <you>"
+        ),
         "{page}"
     );
 }
