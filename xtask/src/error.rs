@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use crate::layering::Violation;
+use crate::workflows::Finding;
 
 /// A task that failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +66,15 @@ pub(crate) enum Error {
     /// What commands write and its schema disagree.
     #[error("what is written does not match its schema:{}", list(.0))]
     Written(Vec<String>),
+    /// Workflows do what they must not do.
+    #[error("workflows are not sound; the rules are in xtask/src/workflows.rs:{}", list(.0))]
+    Workflows(Vec<Finding>),
     /// A loop cannot have that name.
     #[error(transparent)]
     LoopId(#[from] om_model::LoopIdError),
+    /// The soak test found something, or could not go on.
+    #[error("soak: {0}")]
+    Soak(String),
     /// A benchmark could not be measured.
     #[error("benchmark: {0}")]
     Bench(String),

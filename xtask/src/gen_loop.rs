@@ -33,7 +33,8 @@ pub(crate) struct GenLoopArgs {
     ending_at: Timestamp,
 }
 
-fn timestamp(text: &str) -> Result<Timestamp, String> {
+/// Reads a point in time on a command line.
+pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "expected YYYY-MM-DDTHH:MM:SSZ".to_owned())
 }
 
@@ -103,6 +104,11 @@ impl GeneratedLoop {
     /// The repository.
     pub(crate) fn repo(&self) -> &Path {
         &self.repo
+    }
+
+    /// Lines of the event log.
+    pub(crate) fn events(&self) -> u64 {
+        self.events
     }
 
     /// The loop's name.

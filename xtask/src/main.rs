@@ -5,17 +5,22 @@
 //! | `validate` | every check that CI makes, in the order of their cost |
 //! | `schemas`, `docs` | write the generated files, or check them with `--check` |
 //! | `gen-loop` | a loop repository of any size, for benchmarks and experiments |
+//! | `gen-fleet` | the same for a whole fleet |
 //! | `bench` | the figures of `docs/benchmarks.md`, each beside its floor |
+//! | `soak` | the fleet's whole cycle under random faults, against a model |
 
 mod bench;
 mod config;
 mod docs;
 mod error;
+mod gen_fleet;
 mod gen_loop;
 mod generated;
 mod layering;
 mod schemas;
+mod soak;
 mod validate;
+mod workflows;
 mod workspace;
 mod written;
 
@@ -45,6 +50,10 @@ enum Task {
     Docs(GeneratedArgs),
     /// Writes a loop repository with an event log of a given length.
     GenLoop(gen_loop::GenLoopArgs),
+    /// Writes a repository with a fleet of generated loops.
+    GenFleet(gen_fleet::GenFleetArgs),
+    /// Runs the fleet's cycle with random faults and checks every invariant.
+    Soak(soak::SoakArgs),
     /// Measures against the floor and prints a Markdown table.
     Bench(bench::BenchArgs),
     /// Puts load on a server, for the benchmark.
@@ -88,6 +97,8 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::GenLoop(args) => gen_loop::run(&args),
+        Task::GenFleet(args) => gen_fleet::run(&args),
+        Task::Soak(args) => soak::run(&workspace, &args),
         Task::Bench(args) => bench::run(&workspace, &args),
         Task::Load(args) => bench::put_load(&args),
         Task::BareServer(args) => bench::serve_bare(&args),

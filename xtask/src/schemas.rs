@@ -10,6 +10,7 @@
 mod alert_sinks;
 mod alerts;
 mod contract;
+mod fleet_registry;
 mod idempotency;
 mod shape;
 mod state;
@@ -24,10 +25,23 @@ use om_model::control::{
 };
 use om_model::drift::{DriftDocument, DriftRow, TelemetrySummary};
 use om_model::envelope::CursorDocument;
+use om_model::fleet::handoff::{
+    DispatchRow, HandoffExecuteRow, HandoffPending, HandoffPlanRow, HandoffState,
+};
+use om_model::fleet::policy::{GovernanceRow, HistoryRow, PolicyRow, PolicyState, SuppressionsRow};
+use om_model::fleet::registry::{PolicyEditRow, Registry};
+use om_model::fleet::state::{FleetReconcileRow, FleetState};
+use om_model::fleet::status::FleetStatusReport;
 use om_model::health::HealthDocument;
+use om_model::horizon::{BridgeRow, BridgeState, HorizonQueue};
 use om_model::observation::{
     HeartbeatRow, HeartbeatState, RuntimeHeartbeat, SequenceDocument, SequenceRow, TransportHealth,
 };
+use om_model::promotion::apply::ApplyRecord;
+use om_model::promotion::ci::SkippedDocument;
+use om_model::promotion::controller::{ControllerDocument, ControllerPending};
+use om_model::promotion::gates::GatesDocument;
+use om_model::promotion::orchestrate::OrchestrateDocument;
 use om_model::state::{EscalationRow, ReconcileRow};
 use om_model::status::StatusReport;
 use om_model::thresholds::{ResolvedProfile, ThresholdCatalog};
@@ -49,7 +63,7 @@ const SERVICE_API: &str = "ops-manager-sprite-service.openapi.json";
 type Published = (&'static str, fn() -> Value);
 
 /// Every schema that comes from one type, in the order of the chapters.
-const PUBLISHED: [Published; 27] = [
+const PUBLISHED: [Published; 51] = [
     ("cursor", Writer::schema::<CursorDocument>),
     ("state", Writer::schema::<StateDocument>),
     ("reconcile-row", Writer::schema::<ReconcileRow>),
@@ -83,6 +97,48 @@ const PUBLISHED: [Published; 27] = [
     ("alert-route", Writer::schema::<RouteDocument>),
     ("alert-dispatch-state", Writer::schema::<DispatchState>),
     ("alert-row", Writer::schema::<AlertJournalRow>),
+    ("normalized-fleet-registry", Writer::schema::<Registry>),
+    ("policy-edit-row", Writer::schema::<PolicyEditRow>),
+    ("fleet.state", Writer::schema::<FleetState>),
+    ("fleet.reconcile-row", Writer::schema::<FleetReconcileRow>),
+    ("fleet.status", Writer::schema::<FleetStatusReport>),
+    ("fleet.policy-state", Writer::schema::<PolicyState>),
+    ("fleet.policy-history-row", Writer::schema::<HistoryRow>),
+    ("fleet.policy-row", Writer::schema::<PolicyRow>),
+    (
+        "fleet.policy-governance-row",
+        Writer::schema::<GovernanceRow>,
+    ),
+    (
+        "fleet.policy-suppressions-row",
+        Writer::schema::<SuppressionsRow>,
+    ),
+    ("fleet.handoff-state", Writer::schema::<HandoffState>),
+    ("fleet.handoff-plan-row", Writer::schema::<HandoffPlanRow>),
+    (
+        "fleet.handoff-execute-row",
+        Writer::schema::<HandoffExecuteRow>,
+    ),
+    ("fleet.handoff-dispatch-row", Writer::schema::<DispatchRow>),
+    ("fleet.handoff-pending", Writer::schema::<HandoffPending>),
+    ("promotion-decision", Writer::schema::<GatesDocument>),
+    ("promotion-ci-skipped", Writer::schema::<SkippedDocument>),
+    ("promotion-apply-record", Writer::schema::<ApplyRecord>),
+    (
+        "promotion-orchestrate-result",
+        Writer::schema::<OrchestrateDocument>,
+    ),
+    (
+        "promotion-controller-run",
+        Writer::schema::<ControllerDocument>,
+    ),
+    (
+        "promotion-controller-pending",
+        Writer::schema::<ControllerPending>,
+    ),
+    ("horizon-bridge-queue", Writer::schema::<HorizonQueue>),
+    ("horizon-bridge-state", Writer::schema::<BridgeState>),
+    ("horizon-bridge-row", Writer::schema::<BridgeRow>),
 ];
 
 /// What we write: members that are always written are required, others are
@@ -142,6 +198,7 @@ fn files() -> BTreeMap<String, String> {
         .chain([
             (file("contract"), contract::schema()),
             (alert_sinks::FILE.to_owned(), alert_sinks::schema()),
+            (fleet_registry::FILE.to_owned(), fleet_registry::schema()),
         ])
         .map(|(name, schema)| (name, text(&schema)))
         .collect()

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::error::Error;
 use crate::workspace::{Workspace, captured, shown};
-use crate::{config, docs, layering, schemas, written};
+use crate::{config, docs, layering, schemas, soak, workflows, written};
 
 /// Which checks to run.
 #[derive(Args)]
@@ -24,14 +24,16 @@ type Step = (&'static str, fn(&Workspace) -> Result<(), Error>);
 /// The first that needs the binaries is "docs-drift", which builds them. All
 /// of them build the same crates with the same features, so that nothing
 /// is compiled twice for the same purpose.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 13] = [
     ("format", |workspace| cargo(workspace, &FORMAT)),
     ("layering", layering::check),
     ("schema-drift", check_schemas),
     ("config-schemas", config::check),
     ("clippy", |workspace| cargo(workspace, &CLIPPY)),
     ("docs-drift", check_docs),
+    ("workflows", workflows::check),
     ("written-schemas", written::check),
+    ("soak", soak::check),
     ("build-tests", build_tests),
     ("tests", run_tests),
     ("doc-tests", |workspace| cargo(workspace, &EXAMPLES)),

@@ -5,7 +5,6 @@
 //! run that is killed sends at most the row in flight once more.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,19 +14,21 @@ use om_model::alerts::{
 use om_model::json;
 use om_model::{Artifact, LoopId, Timestamp, TraceId};
 use om_store::{
-    Commit, CommitError, DirLock, DocumentOptions, Expect, LockError, LoopFile, LoopLayout,
-    RUN_LOCK_WAIT, ReadError, RunLock, Scope, digest, read_bytes,
+    Commit, CommitError, DirLock, DocumentOptions, Expect, LoopFile, LoopLayout, RUN_LOCK_WAIT,
+    RunLock, Scope, digest, read_bytes,
 };
 
 use crate::courier::Courier;
+use crate::error::DispatchError;
 use crate::escalation::{Escalation, EscalationLine};
 use crate::ledger::{Batch, Ledger, Outcome, Previous, RetryOutcome, RunIdentity};
 use crate::payload::Alert;
+use crate::probe;
 use crate::resolver::{Answer, Resolver, Routing};
 use crate::retry::RetryMode;
 use crate::rows::{Rows, loop_of, trace_of};
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Source, content};
 
 /// What is to be dispatched.
 #[derive(Clone, Debug)]
@@ -80,64 +81,6 @@ impl DispatchPaths {
     }
 }
 
-/// Why a run did not end. Failed deliveries are no reason.
-#[derive(Debug, thiserror::Error)]
-pub enum DispatchError {
-    /// The state cannot be used; it is left as it is.
-    #[error("invalid dispatch state JSON: {}: {cause}", path.display())]
-    State {
-        /// The state document.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The log has fewer lines than were consumed.
-    #[error("dispatch state offset is ahead of escalation file: {offset} > {line_count}")]
-    Ahead {
-        /// Lines consumed.
-        offset: u64,
-        /// Lines present.
-        line_count: u64,
-    },
-    /// A file or folder cannot be used.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Somebody edited the state during the run. What was sent is recorded in
-    /// the telemetry; the state is as they left it.
-    #[error(
-        "{} was changed by someone else while alerts were sent; what was sent is recorded, \
-         the cursor is as they left it, run the command again",
-        .0.display()
-    )]
-    StateChanged(PathBuf),
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Another run is under way.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// Nothing can be recorded.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-}
-
-impl DispatchError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
 /// Delivers the escalations that were not seen yet and tries failed
 /// deliveries again. Returns the state document as it was written.
 ///
@@ -178,6 +121,9 @@ pub async fn dispatch(
         ledger: Ledger::new(run, previous, line_count),
         expect: Expect::found(bytes.as_deref()),
         written: None,
+        unreachable: BTreeSet::new(),
+        is_prepared: false,
+        has_sent: false,
     };
     run.finish(source.as_ref(), started_at).await
 }
@@ -235,6 +181,12 @@ struct Run<'a, C> {
     expect: Expect,
     /// The state document as last written, if that is what it should be.
     written: Option<DispatchState>,
+    /// Sinks that did not answer in this run.
+    unreachable: BTreeSet<String>,
+    /// It is known that what is sent can be recorded.
+    is_prepared: bool,
+    /// Something was sent since the last commit.
+    has_sent: bool,
 }
 
 impl<C: Fn() -> Timestamp> Run<'_, C> {
@@ -262,7 +214,8 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
     ) -> Result<(), DispatchError> {
         let plan = self.ledger.plan_retries(self.request.retry, started_at);
         let row_of = |pending: &PendingDelivery| -> Option<Escalation> {
-            escalation(source?.unchanged(pending.line, &pending.row_sha256)?)
+            let line = source?.unchanged(pending.line, &pending.row_sha256)?;
+            escalation(content(pending.line, line))
         };
         if !plan.ended.is_empty() {
             let rows = self.rows();
@@ -273,10 +226,28 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
             self.commit(&ended)?;
         }
         for batch in &plan.batches {
+            let Some(batch) = self.still_worth_it(batch) else {
+                continue;
+            };
             let escalation = row_of(&batch.deliveries[0]);
-            self.try_batch(batch, escalation.as_ref()).await?;
+            self.try_batch(&batch, escalation.as_ref()).await?;
         }
         Ok(())
+    }
+
+    /// What is tried of a batch: as a stage, deliveries to a sink that could
+    /// not be reached a moment ago are left as they are for the next pass, or
+    /// one dead sink would hold up everything for one time limit each.
+    fn still_worth_it(&self, batch: &Batch) -> Option<Batch> {
+        let mut batch = batch.clone();
+        if self.request.retry == RetryMode::Due {
+            let lost = |sink_id: &Option<String>| {
+                let id = sink_id.as_deref();
+                id.is_some_and(|id| self.unreachable.contains(id))
+            };
+            batch.deliveries.retain(|d| !lost(&d.sink_id));
+        }
+        (!batch.deliveries.is_empty()).then_some(batch)
     }
 
     async fn try_batch(
@@ -299,13 +270,18 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
             }
         };
         let (sinks, removed) = self.sinks_of(batch, &answer);
+        let is_lost = |sink: &Sink| self.unreachable.contains(&sink.id);
+        if self.request.retry == RetryMode::Due && sinks.iter().any(is_lost) {
+            // Only a row that had not been routed yet gets here.
+            return Ok(());
+        }
         if let (Some(reason), true) = (&answer.skipped, batch.is_unrouted()) {
             let row = self
                 .rows()
                 .skipped(escalation, &answer, reason, Some(batch.attempt));
             return self.enter_retry(batch, &RetryOutcome::Skipped, None, vec![row]);
         }
-        let results = self.deliver(escalation, &answer, &sinks).await;
+        let results = self.deliver(escalation, &answer, &sinks).await?;
         let mut rows = Vec::new();
         if !results.is_empty() {
             rows.push(
@@ -366,7 +342,7 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
     }
 
     async fn take_line(&mut self, place: &ConsumedLine, line: &[u8]) -> Result<(), DispatchError> {
-        let (outcome, row) = match EscalationLine::read(line) {
+        let (outcome, row) = match EscalationLine::read(content(place.line, line)) {
             EscalationLine::Blank => (Outcome::Skipped, None),
             EscalationLine::Broken(text) => {
                 let row = self.rows().broken(&text);
@@ -383,7 +359,7 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
                 )
             }
             EscalationLine::Row(escalation) => {
-                let (outcome, row) = self.send(&escalation).await;
+                let (outcome, row) = self.send(&escalation).await?;
                 (outcome, Some(row))
             }
         };
@@ -397,7 +373,10 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
     }
 
     /// Routes and delivers a new row.
-    async fn send(&self, escalation: &Escalation) -> (Outcome, AlertRow) {
+    async fn send(
+        &mut self,
+        escalation: &Escalation,
+    ) -> Result<(Outcome, AlertRow), DispatchError> {
         let environment = self.courier.environment();
         let answer = match self.resolver.resolve(escalation, environment) {
             Routing::Answered(answer) => answer,
@@ -405,24 +384,25 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
                 let row = self
                     .rows()
                     .unrouted(escalation, &reason, message.as_ref(), 1);
-                return (Outcome::Unrouted(reason), row);
+                return Ok((Outcome::Unrouted(reason), row));
             }
         };
         if let Some(reason) = &answer.skipped {
             let row = self.rows().skipped(escalation, &answer, reason, None);
-            return (Outcome::Skipped, row);
+            return Ok((Outcome::Skipped, row));
         }
-        let results = self.deliver(escalation, &answer, &answer.sinks).await;
+        let results = self.deliver(escalation, &answer, &answer.sinks).await?;
         let row = self.rows().delivered(escalation, &answer, &results, 1);
-        (Outcome::Delivered(results), row)
+        Ok((Outcome::Delivered(results), row))
     }
 
     async fn deliver(
-        &self,
+        &mut self,
         escalation: &Escalation,
         answer: &Answer,
         sinks: &[Sink],
-    ) -> Vec<SinkResult> {
+    ) -> Result<Vec<SinkResult>, DispatchError> {
+        self.prepare_to_send()?;
         let alert = Alert {
             repo_path: self.request.repo_path.clone(),
             loop_id: loop_of(escalation, &self.request.loop_id),
@@ -432,7 +412,23 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
             timestamp: escalation.timestamp.clone(),
             escalation: escalation.row.clone(),
         };
-        self.courier.deliver(sinks, &alert, (self.clock)()).await
+        let results = self.courier.deliver(sinks, &alert, (self.clock)()).await;
+        self.has_sent |= !results.is_empty();
+        let silent = results.iter().filter(|result| is_silent(result));
+        self.unreachable
+            .extend(silent.map(|result| result.id.clone()));
+        Ok(results)
+    }
+
+    /// What cannot be recorded is not sent: the next run would send it again,
+    /// and so on.
+    fn prepare_to_send(&mut self) -> Result<(), DispatchError> {
+        if self.is_prepared {
+            return Ok(());
+        }
+        self.is_prepared = true;
+        probe::appendable(&self.request.paths.telemetry)?;
+        self.commit(&[]).map(drop)
     }
 
     /// Rows that are appended now.
@@ -464,12 +460,19 @@ impl<C: Fn() -> Timestamp> Run<'_, C> {
                 self.scope.commit(recorded)?;
                 return Err(DispatchError::StateChanged(paths.state.clone()));
             }
+            Err(error) if self.has_sent => return Err(DispatchError::Unrecorded(error)),
             Err(error) => return Err(error.into()),
         }
+        self.has_sent = false;
         self.expect = written;
         self.written = Some(document.clone());
         Ok(document)
     }
+}
+
+/// Whether a sink did not answer at all.
+fn is_silent(result: &SinkResult) -> bool {
+    result.http_status.is_none() && result.reason_code == Some(AlertReason::RequestFailed)
 }
 
 /// The row of a pending delivery; it had a category when it failed.

@@ -42,7 +42,7 @@ impl EscalationLine {
         if line.iter().all(blank) {
             return Self::Blank;
         }
-        let Ok(row) = json::parse(line) else {
+        let Ok(row) = json::parse(line).or_else(|_| json::parse(&without_nan(line))) else {
             return Self::Broken(json::decode(line).into_owned());
         };
         let text = |member: &str| text_form(row.get(member));
@@ -61,10 +61,53 @@ impl EscalationLine {
     }
 }
 
+/// `line` with every bare `NaN` as `null` (§0): some writers have no other way
+/// to say that there is no number.
+fn without_nan(line: &[u8]) -> Vec<u8> {
+    const NAN: &[u8] = b"NaN";
+    let mut out = Vec::with_capacity(line.len() + 8);
+    let mut rest = line;
+    let mut quoted = false;
+    while let Some((byte, after)) = rest.split_first() {
+        if !quoted && rest.starts_with(NAN) {
+            out.extend_from_slice(b"null");
+            rest = &rest[NAN.len()..];
+            continue;
+        }
+        out.push(*byte);
+        rest = after;
+        match (byte, after.split_first()) {
+            (b'"', _) => quoted = !quoted,
+            (b'\\', Some((escaped, after))) if quoted => {
+                out.push(*escaped);
+                rest = after;
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_bare_nan_is_null_and_in_a_text_it_is_a_text() {
+        let line = br#"{"category":"a","x":NaN,"y":[NaN,1],"z":"NaN \" NaN","NaN":NaN}"#;
+        let EscalationLine::Row(row) = EscalationLine::read(line) else {
+            panic!("it is a row")
+        };
+        assert_eq!(
+            row.row,
+            json!({"category": "a", "x": null, "y": [null, 1], "z": "NaN \" NaN", "NaN": null})
+        );
+        for broken in ["NaNx", "{\"a\":-NaN}", "{\"a\":1NaN}", "{NaN:1}"] {
+            let read = EscalationLine::read(broken.as_bytes());
+            assert_eq!(read, EscalationLine::Broken(broken.to_owned()));
+        }
+    }
 
     #[test]
     fn what_a_line_is() {

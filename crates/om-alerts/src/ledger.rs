@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use crate::retry::{self, Fate, RetryMode};
 
+/// Numbers from here on are greater than any integer of ours: 2^63.
+const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
+
 /// What a run needs of the state before it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Previous {
@@ -38,8 +41,7 @@ impl Previous {
             Artifact::Document(document) => document,
         };
         let members = json::root_object(document).map_err(|error| error.to_string())?;
-        let offset = members.get("escalationsLineOffset").and_then(json::digits);
-        let offset = offset.unwrap_or(0);
+        let offset = members.get("escalationsLineOffset").map_or(0, count);
         let last_line = members.get("lastConsumedLine").cloned();
         // Only a short cut: the cursor counts, and people edit it.
         let last_line = last_line
@@ -58,6 +60,16 @@ impl Previous {
         let wanted = self.pending.iter().filter(acts);
         wanted.map(|delivery| delivery.line).collect()
     }
+}
+
+/// A count of any size; whatever else it is counts as 0.
+fn count(value: &Value) -> u64 {
+    let too_large = |value: &Value| {
+        let number = value.as_f64()?;
+        (number >= TOO_LARGE).then_some(json::MAX_INTEGER)
+    };
+    let count = json::digits(value).or_else(|| too_large(value));
+    count.unwrap_or(0)
 }
 
 fn pending(value: Option<&Value>) -> Result<Vec<PendingDelivery>, String> {

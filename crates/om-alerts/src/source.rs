@@ -12,6 +12,9 @@ use om_store::{Line, LineReader, digest};
 
 use crate::ledger::Previous;
 
+/// What some editors put at a file's start; no part of its first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes read at a time when newlines are counted.
 const BLOCK: u64 = 128 * 1024;
 
@@ -107,6 +110,14 @@ impl Source {
             reader: LineReader::new(file, start, line),
             last: self.line_count,
         })
+    }
+}
+
+/// What `line` number `number` says.
+pub(crate) fn content(number: u64, line: &[u8]) -> &[u8] {
+    match line.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) if number == 1 => rest,
+        _ => line,
     }
 }
 

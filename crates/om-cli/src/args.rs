@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ParseErrorKind};
@@ -37,6 +38,10 @@ pub fn contract_rules(command: Command) -> Command {
         .disable_help_subcommand(true)
         .max_term_width(100)
         .mut_args(|arg| match arg.get_action() {
+            // Behind a word without a flag, a flag is a flag.
+            ArgAction::Set | ArgAction::Append if arg.is_positional() => {
+                arg.value_parser(ValueParser::string())
+            }
             ArgAction::Set | ArgAction::Append => arg
                 .allow_hyphen_values(true)
                 .value_parser(ValueParser::string()),
@@ -199,6 +204,32 @@ pub fn at_least_one(flag: &str, value: Option<&String>, default: u64) -> Result<
         .ok_or_else(|| CliError::new(format!("{flag} must be an integer >= 1")))
 }
 
+/// A time between two of something: seconds, or a number with `s`, `m` or
+/// `h`; at least a second, at most a day.
+pub fn interval(flag: &str, text: &str) -> Result<Duration, CliError> {
+    let refuse = || {
+        CliError::new(format!(
+            "{flag} {text}: use seconds, or a number with s, m or h, e.g. 30s"
+        ))
+    };
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number = json::digits_text(number)
+        .filter(|n| *n >= 1)
+        .ok_or_else(refuse)?;
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(refuse()),
+    };
+    Ok(Duration::from_secs(
+        number.saturating_mul(scale).min(86_400),
+    ))
+}
+
 /// The repository and the loop that nearly every command names.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
@@ -249,6 +280,12 @@ pub fn resolve_repo(repo: &str) -> Result<PathBuf, CliError> {
         return Err(refuse("the path is not valid UTF-8, which artifacts need"));
     }
     Ok(path)
+}
+
+/// A path of the command line in its absolute form: joined to the working
+/// directory, nothing else of it changed but doubled and trailing slashes.
+pub fn absolute(path: &str) -> Result<PathBuf, CliError> {
+    Ok(working_directory()?.join(path).components().collect())
 }
 
 /// `$PWD` if it names the working directory, else the real one.
@@ -386,6 +423,16 @@ mod tests {
     fn paths_are_cleaned_without_following_links() {
         for (path, cleaned) in [("/a/./b//c/", "/a/b/c"), ("/a/../b", "/b"), ("/../x", "/x")] {
             assert_eq!(clean(Path::new(path)), Path::new(cleaned));
+        }
+    }
+
+    #[test]
+    fn intervals_have_a_unit() {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3_600), ("7", 7)] {
+            assert_eq!(interval("--n", text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "0s", "x", "3d", "-1s", "1.5s"] {
+            assert!(interval("--n", bad).is_err(), "{bad}");
         }
     }
 

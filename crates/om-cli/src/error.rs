@@ -9,7 +9,8 @@ use std::path::Path;
 pub struct CliError {
     /// What, where, what now; without the `error: ` prefix.
     pub message: String,
-    /// Printed after the message, for a wrong command line.
+    /// Printed after the message as it is: the usage after a wrong command
+    /// line, or what a stage printed when it failed.
     pub usage: Option<String>,
     /// The exit code, 1 to 255.
     pub exit_code: u8,
@@ -22,6 +23,16 @@ impl CliError {
             message: message.into(),
             usage: None,
             exit_code: 1,
+        }
+    }
+
+    /// A failure whose whole text is `text`, which begins with `error: ` and
+    /// may have several lines: that of a stage, or a list of violations.
+    pub fn verbatim(text: impl Into<String>, exit_code: u8) -> Self {
+        Self {
+            message: String::new(),
+            usage: Some(text.into()),
+            exit_code,
         }
     }
 

@@ -11,6 +11,8 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod error;
+pub mod promotion;
+pub mod stop;
 pub mod thresholds;
 
 pub use command::CommandLine;

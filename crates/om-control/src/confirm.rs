@@ -13,8 +13,6 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 
-pub(crate) use look::settled;
-
 use look::Look;
 
 /// What is looked for, and for how long.

@@ -27,6 +27,10 @@ pub enum ControlError {
     /// The intent could not be recorded; nothing was executed.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Whoever records more with the intent withheld it; nothing was executed
+    /// ([`Record::begun`](crate::Record::begun)).
+    #[error("the intent was withheld; nothing was executed")]
+    Withheld,
     /// The intent was executed, but its outcome could not be recorded.
     #[error(
         "the intent was executed and ended {} (exit code {}, trace {}), but its rows could not be \

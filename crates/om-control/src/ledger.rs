@@ -1,22 +1,31 @@
 //! Recording intents and outcomes: the commits of a control run.
 
+use std::time::Duration;
+
 use om_model::Timestamp;
 use om_model::control::{IntentRow, PendingIntent};
 use om_store::{
     Commit, CommitError, DocumentOptions, Expect, LoopFile, LoopLayout, RunLock, Scope, read_bytes,
 };
 
+use crate::clock::Clock;
 use crate::error::ControlError;
 use crate::outcome::Outcome;
 use crate::pending::PendingDocument;
 use crate::rows::{Author, Rows};
-use crate::run::Alongside;
+use crate::run::Record;
 
 /// How often a commit is tried while somebody else edits the pending list.
 const ATTEMPTS: u32 = 20;
 
-/// For commits that are about the intent alone.
-const NOTHING_MORE: Alongside<'static> = &|_| Commit::new();
+/// Before each further attempt to record an outcome.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
 
 /// Whether the process of an entry may still end it, at a time.
 pub(crate) type IsAlive<'a> = &'a dyn Fn(&PendingIntent, Timestamp) -> bool;
@@ -30,10 +39,14 @@ pub(crate) struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Commits the intent before anything is done about it.
-    pub(crate) fn begin(&self, entry: &PendingIntent) -> Result<(), ControlError> {
-        self.edit(NOTHING_MORE, |pending| {
+    pub(crate) fn begin(
+        &self,
+        entry: &PendingIntent,
+        record: &dyn Record,
+    ) -> Result<(), ControlError> {
+        self.edit(|pending| {
             pending.add(entry);
-            Some(Vec::new())
+            record.begun(entry).map(Some).ok_or(ControlError::Withheld)
         })
     }
 
@@ -43,12 +56,58 @@ impl Ledger<'_> {
         &self,
         entry: &PendingIntent,
         rows: &Rows,
-        alongside: Alongside<'_>,
+        record: &dyn Record,
     ) -> Result<(), ControlError> {
-        self.edit(alongside, |pending| {
+        self.edit(|pending| {
             pending.remove(&entry.control_id);
-            Some(vec![rows.clone()])
+            let commit = rows.append_to(Commit::new(), self.files);
+            Ok(Some(commit.merge(record.ended(&rows.intent))))
         })
+    }
+
+    /// [`Ledger::finish`], tried again for about two seconds. If it cannot be,
+    /// the entry says that nobody works on it any more, so that the next
+    /// command of any process records it as ambiguous: this process may live
+    /// on for long.
+    pub(crate) fn finish_in_the_end(
+        &self,
+        entry: &PendingIntent,
+        rows: &Rows,
+        record: &dyn Record,
+        clock: &dyn Clock,
+    ) -> Result<(), ControlError> {
+        let mut result = self.finish(entry, rows, record);
+        for pause in PAUSES {
+            let error = match &result {
+                Ok(()) => return Ok(()),
+                // A lock is waited for long enough as it is.
+                Err(ControlError::Lock(_)) => break,
+                Err(error) => error,
+            };
+            tracing::warn!(%error, ?pause, "the outcome is not recorded; trying again");
+            clock.sleep(pause);
+            result = if is_recorded(error) {
+                // What is left is to apply it; committed again, it would be
+                // there twice.
+                match self.scope.recover() {
+                    Ok(_) => Ok(()),
+                    Err(_) => continue,
+                }
+            } else {
+                self.finish(entry, rows, record)
+            };
+        }
+        if result.as_ref().is_err_and(|error| !is_recorded(error)) {
+            let marked = self.edit(|pending| {
+                pending.mark_ended(&entry.control_id);
+                Ok(Some(Commit::new()))
+            });
+            if let Err(error) = marked {
+                // Then it is noticed when this process has ended.
+                tracing::error!(%error, "the intent stays pending");
+            }
+        }
+        result
     }
 
     /// Gives every intent whose process is gone its three rows.
@@ -62,7 +121,7 @@ impl Ledger<'_> {
             return Ok(Vec::new());
         }
         let mut recovered = Vec::new();
-        self.edit(NOTHING_MORE, |pending| {
+        self.edit(|pending| {
             let gone = gone(pending, now, is_alive);
             let rows = gone.iter().map(|entry| {
                 pending.remove(&entry.control_id);
@@ -70,18 +129,18 @@ impl Ledger<'_> {
             });
             let rows: Vec<Rows> = rows.collect();
             recovered = rows.iter().map(|rows| rows.intent.clone()).collect();
-            (!rows.is_empty()).then_some(rows)
+            let append = |commit, rows: &Rows| rows.append_to(commit, self.files);
+            let commit = rows.iter().fold(Commit::new(), append);
+            Ok((!rows.is_empty()).then_some(commit))
         })?;
         Ok(recovered)
     }
 
-    /// Edits the pending list and appends rows in one commit, with what
-    /// `alongside` makes of each. `edit` returns `None` if there is nothing to
-    /// commit after all.
+    /// Commits the pending list as `edit` leaves it, and the rest that `edit`
+    /// returns; `None` if there is nothing to commit after all.
     fn edit(
         &self,
-        alongside: Alongside<'_>,
-        mut edit: impl FnMut(&mut PendingDocument) -> Option<Vec<Rows>>,
+        mut edit: impl FnMut(&mut PendingDocument) -> Result<Option<Commit>, ControlError>,
     ) -> Result<(), ControlError> {
         // Several controls of one loop may run at once; only this short
         // read-and-commit is done one after the other.
@@ -90,17 +149,13 @@ impl Ledger<'_> {
         let mut attempt = 1;
         loop {
             let (mut pending, expect) = self.read()?;
-            let Some(rows) = edit(&mut pending) else {
+            let Some(commit) = edit(&mut pending)? else {
                 return Ok(());
             };
             let options = DocumentOptions {
                 expect,
                 ..DocumentOptions::default()
             };
-            let commit = rows.iter().fold(Commit::new(), |commit, rows| {
-                let commit = rows.append_to(commit, self.files);
-                commit.merge(alongside(&rows.intent))
-            });
             let commit = commit.document_with(&path, pending.to_bytes(), options);
             match self.scope.commit(commit) {
                 Ok(_) => return Ok(()),
@@ -124,6 +179,14 @@ impl Ledger<'_> {
             Err(cause) => Err(ControlError::PendingInvalid { path, cause }),
         }
     }
+}
+
+/// Whether a commit that failed is recorded all the same.
+fn is_recorded(error: &ControlError) -> bool {
+    matches!(
+        error,
+        ControlError::Commit(CommitError::ApplyIncomplete { .. })
+    )
 }
 
 /// The entries whose process is gone.

@@ -37,6 +37,6 @@ pub use clock::{Clock, SystemClock};
 pub use error::ControlError;
 pub use ledger::recover_pending;
 pub use run::{
-    Alongside, ControlOutcome, ControlRequest, LocalControl, Progress, Transport, TypedNumbers,
-    run, run_with,
+    ControlOutcome, ControlRequest, LocalControl, Progress, Record, Transport, TypedNumbers, run,
+    run_with, service_token,
 };

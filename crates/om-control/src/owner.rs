@@ -66,10 +66,13 @@ impl Owner {
 
 /// Whether the intent of `entry` may still come to its end at `now`.
 ///
-/// Of this process: whether it is in progress. Of this machine: whether the
-/// process lives. Of another machine: whether the entry is younger than two
-/// hours.
+/// Not if its process has given up. Of this process: whether it is in
+/// progress. Of this machine: whether the process lives. Of another machine:
+/// whether the entry is younger than two hours.
 pub fn is_alive(entry: &PendingIntent, now: Timestamp) -> bool {
+    if entry.ended {
+        return false;
+    }
     let here = Owner::current();
     if here.owns(entry) {
         return in_progress().contains(&entry.control_id);

@@ -65,8 +65,18 @@ impl PendingDocument {
 
     /// Removes the entry of one execution, if it is still there.
     pub fn remove(&mut self, control_id: &str) {
-        self.entries
-            .retain(|entry| entry.get("controlId").and_then(Value::as_str) != Some(control_id));
+        self.entries.retain(|entry| !is_of(entry, control_id));
+    }
+
+    /// Notes that nobody works on an execution any more, if it is still there.
+    pub fn mark_ended(&mut self, control_id: &str) {
+        for entry in &mut self.entries {
+            if is_of(entry, control_id)
+                && let Value::Object(members) = entry
+            {
+                members.insert("ended".to_owned(), Value::Bool(true));
+            }
+        }
     }
 
     /// The document as it is stored: one line.
@@ -78,4 +88,8 @@ impl PendingDocument {
         members.insert("pending".to_owned(), Value::Array(self.entries.clone()));
         (json::compact(&members) + "\n").into_bytes()
     }
+}
+
+fn is_of(entry: &Value, control_id: &str) -> bool {
+    entry.get("controlId").and_then(Value::as_str) == Some(control_id)
 }

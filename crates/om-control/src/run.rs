@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use om_http::{Secret, Secrets};
 use om_model::control::{ConfirmVerdict, ControlRequestSettings, Intent, IntentRow, PendingIntent};
 use om_model::health::TransportMode;
-use om_model::{Artifact, LoopId, Timestamp, TraceId, json};
+use om_model::{LoopId, Timestamp, TraceId, json};
 use om_stage::{Hook, Keep, RunOptions, Streams};
 use om_store::{Commit, RepoLayout, Scope};
 use om_transport::ServiceClient;
@@ -71,6 +72,8 @@ pub struct LocalControl {
     pub snapshot_hook: Option<Hook>,
     /// For the confirm hook.
     pub typed: TypedNumbers,
+    /// Removed from whatever runtime and hooks print (decision D6).
+    pub secrets: Secrets,
 }
 
 /// Numbers as somebody typed them: that is how a hook is told (common rules).
@@ -90,12 +93,40 @@ impl LocalControl {
             confirm_hook: Hook::from_env("OPS_MANAGER_CONFIRM_SCRIPT"),
             snapshot_hook: Hook::from_env("OPS_MANAGER_SNAPSHOT_SCRIPT"),
             typed: TypedNumbers::default(),
+            secrets: Secrets::new(service_token()),
         }
     }
 }
 
-/// What is committed together with the outcome, made from its row.
-pub type Alongside<'a> = &'a dyn Fn(&IntentRow) -> Commit;
+/// The service's token in this process's environment, which runtime and hooks
+/// inherit.
+pub fn service_token() -> Option<Secret> {
+    let token = std::env::var("OPS_MANAGER_SERVICE_TOKEN").ok();
+    token.filter(|token| !token.is_empty()).map(Secret::new)
+}
+
+/// What else is recorded of an intent, in the same commits.
+///
+/// Each is asked for again if somebody else changed a file meanwhile, so it
+/// reads what it replaces, and says so ([`om_store::Expect::found`]).
+pub trait Record {
+    /// Together with the intent, before anything is executed. `None`: nothing
+    /// is recorded and nothing executed ([`ControlError::Withheld`]).
+    fn begun(&self, entry: &PendingIntent) -> Option<Commit>;
+    /// Together with the outcome, made from its row.
+    fn ended(&self, row: &IntentRow) -> Commit;
+}
+
+/// Nothing else.
+impl Record for () {
+    fn begun(&self, _: &PendingIntent) -> Option<Commit> {
+        Some(Commit::new())
+    }
+
+    fn ended(&self, _: &IntentRow) -> Commit {
+        Commit::new()
+    }
+}
 
 /// How far a control run has come.
 #[derive(Clone, Copy, Debug)]
@@ -149,18 +180,16 @@ pub fn run(
     clock: &dyn Clock,
     told: &mut dyn FnMut(Progress<'_>),
 ) -> Result<ControlOutcome, ControlError> {
-    run_with(request, transport, clock, told, &|_| Commit::new())
+    run_with(request, transport, clock, told, &())
 }
 
-/// [`run`], with more in the commit of the outcome: what `alongside` makes of
-/// its row. It may be asked again if somebody else changed a file meanwhile,
-/// so it reads what it replaces, and says so ([`om_store::Expect::found`]).
+/// [`run`], with more in its commits.
 pub fn run_with(
     request: &ControlRequest,
     transport: Transport<'_>,
     clock: &dyn Clock,
     told: &mut dyn FnMut(Progress<'_>),
-    alongside: Alongside<'_>,
+    record: &dyn Record,
 ) -> Result<ControlOutcome, ControlError> {
     let files = request.layout.loop_files(&request.loop_id);
     let scope = Scope::open(files.scope_dir())?;
@@ -175,7 +204,7 @@ pub fn run_with(
     }
     let entry = request.entry(transport, clock.now());
     let _in_progress = InProgress::begin(&entry.control_id);
-    ledger.begin(&entry)?;
+    ledger.begin(&entry, record)?;
     told(Progress::Begun {
         command: &entry.command,
     });
@@ -185,7 +214,7 @@ pub fn run_with(
     };
     told(Progress::Decided);
     let rows = Rows::new(&entry, &outcome, clock.now(), Author::Actor);
-    match ledger.finish(&entry, &rows, alongside) {
+    match ledger.finish_in_the_end(&entry, &rows, record, clock) {
         Ok(()) => Ok(ControlOutcome {
             row: rows.intent,
             diagnostics,
@@ -223,6 +252,7 @@ impl ControlRequest {
             boot_id: owner.boot_id.clone(),
             pid: owner.pid,
             process_start: owner.process_start,
+            ended: false,
         }
     }
 
@@ -257,11 +287,17 @@ impl ControlRequest {
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs);
         let repo = self.repo();
-        let (ended, output) = local.runtime.run(&self.call(&repo), &entry.trace_id, limit);
+        let secrets = &local.secrets;
+        let call = self.call(&repo);
+        let (ended, output) = local.runtime.run(&call, &entry.trace_id, limit, secrets);
         let wanted = self.settings.do_confirm && ended.may_have_acted();
         let confirmation = wanted.then(|| {
             told(Progress::Executed);
-            self.confirm(local, clock, told)
+            let mut confirmation = self.confirm(local, clock, told);
+            if let Some(document) = &mut confirmation.document {
+                secrets.redact_document(document);
+            }
+            confirmation
         });
         Outcome {
             forced_target: mismatch.is_some(),
@@ -269,17 +305,16 @@ impl ControlRequest {
         }
     }
 
-    /// Another loop that a `cancel` would hit (decision D23).
+    /// Why a `cancel` may hit another loop (decision D23).
     fn mismatch(&self, clock: &dyn Clock) -> Option<target::TargetMismatch> {
         if self.intent != Intent::Cancel {
             return None;
         }
         let runtime = self.layout.runtime(&self.loop_id);
-        let document = |path| confirm::settled(path, clock).unwrap_or(Artifact::Absent);
         target::mismatch(
             &self.loop_id,
-            &document(&runtime.active_run()),
-            &document(&runtime.state()),
+            &target::read(&runtime.active_run(), clock),
+            &target::read(&runtime.state(), clock),
         )
     }
 

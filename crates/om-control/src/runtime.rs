@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use om_http::Secrets;
 use om_model::control::Intent;
 use om_model::{LoopId, TraceId};
 use om_stage::{FAILURE_TAIL_LINES, Hook, Keep, RunOptions, Streams, last_lines};
@@ -107,13 +108,15 @@ impl Runtime {
     /// Runs the command and waits for it, at most `limit`: then its process
     /// group gets TERM and, 5 s later, KILL (decision D13).
     ///
-    /// Returns how it ended, and the last lines of what it printed. It gets
-    /// the trace id as `OPS_MANAGER_TRACE_ID`, and empty stdin.
+    /// Returns how it ended, and the last lines of what it printed, without
+    /// `secrets`. It gets the trace id as `OPS_MANAGER_TRACE_ID`, and empty
+    /// stdin.
     pub fn run(
         &self,
         call: &RuntimeCall<'_>,
         trace_id: &TraceId,
         limit: Option<Duration>,
+        secrets: &Secrets,
     ) -> (Ended, String) {
         if let Some(missing) = &self.missing {
             return (Ended::Exited(NOT_FOUND), missing.clone());
@@ -134,7 +137,13 @@ impl Runtime {
         } else {
             Ended::Exited(output.exit_code)
         };
-        (ended, last_lines(&printed, FAILURE_TAIL_LINES))
+        // Before any line is dropped: a part of a secret is one too.
+        let clean = if printed.len() < OUTPUT_CAP {
+            secrets.clean(&printed)
+        } else {
+            secrets.clean_end(&printed)
+        };
+        (ended, last_lines(clean.as_bytes(), FAILURE_TAIL_LINES))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use om_http::{Backoff, Secret, redact, without_userinfo};
+use om_http::{Backoff, Secret, Secrets};
 use om_model::control::{
     ConfirmationStatus, ControlReasonCode, ControlRequestSettings, ControlStatus, ExecutionStatus,
     Intent, PendingIntent,
@@ -22,24 +22,24 @@ pub const CONTROL_PATH: &str = "/ops/control";
 /// Seconds that the service may need beside its two limits.
 pub(crate) const SLACK: u64 = 15;
 
-/// Shorter tokens occur in any URL by chance.
-const RECOGNISABLE: usize = 6;
-
-/// The client for control requests: retries as configured, and each attempt
-/// bounded by [`total_limit`]. `hook` is `OPS_MANAGER_SERVICE_CLIENT_SCRIPT`.
+/// The client for control requests: retries as configured, and each attempt,
+/// or a hook as a whole, bounded by [`total_limit`]. `hook` is
+/// `OPS_MANAGER_SERVICE_CLIENT_SCRIPT`.
 pub fn client(
     base_url: Secret,
     token: Option<Secret>,
     settings: &ControlRequestSettings,
     hook: Option<Hook>,
 ) -> Result<ServiceClient, ServiceError> {
+    let limit = total_limit(settings).map(Duration::from_secs);
     let service = ServiceSettings {
         token,
         retry: Backoff {
             attempts: settings.retry_attempts,
             seconds: settings.retry_backoff_seconds,
         },
-        attempt_timeout: total_limit(settings).map(Duration::from_secs),
+        attempt_timeout: limit,
+        hook_timeout: limit,
         ..ServiceSettings::new(base_url)
     };
     ServiceClient::new(service, hook)
@@ -47,17 +47,7 @@ pub fn client(
 
 /// The command text of a request: where it goes, without credentials.
 pub fn command(client: &ServiceClient) -> String {
-    let settings = client.settings();
-    let base = without_userinfo(settings.base_url.expose());
-    let shown = format!(
-        "POST {}{CONTROL_PATH}",
-        base.strip_suffix('/').unwrap_or(&base)
-    );
-    let token = settings.token.as_ref();
-    match token.filter(|token| token.expose().len() >= RECOGNISABLE) {
-        Some(token) => redact(&shown, &[token]),
-        None => shown,
-    }
+    format!("POST {}", client.settings().shown_url(CONTROL_PATH))
 }
 
 /// Sends the request and waits for its outcome; the second value is what a
@@ -77,14 +67,15 @@ pub fn act(client: &ServiceClient, entry: &PendingIntent) -> (Outcome, Option<St
     let trace_id = Some(&entry.trace_id);
     // The body has an idempotency key, always.
     let posted = client.post(CONTROL_PATH, &body, trace_id, Idempotent::Yes);
+    let secrets = client.settings().secrets();
     match runtime.block_on(posted) {
         Ok(Answer { body, diagnostics }) => {
             if !diagnostics.is_empty() {
                 // A command that succeeds is silent, its client's hook too.
-                let said = String::from_utf8_lossy(&diagnostics);
+                let said = secrets.clean(&diagnostics);
                 tracing::info!(%said, "the service client hook");
             }
-            (evaluate(&body), None)
+            (evaluate(&body, &secrets), None)
         }
         Err(error) => (failed(i64::from(error.exit_code())), Some(error.printed())),
     }
@@ -159,17 +150,18 @@ pub fn failed(exit_code: i64) -> Outcome {
 }
 
 /// What an answer means (§3.1.4 B.5). An answer that cannot be used is a
-/// failed command that says why.
-pub fn evaluate(answer: &[u8]) -> Outcome {
-    read(answer).unwrap_or_else(|why| {
-        let text = format!("unusable answer of the service: {why}");
-        let seen = last_lines(answer, FAILURE_TAIL_LINES);
+/// failed command that says why. `secrets` are in nothing that is recorded of
+/// it, whatever the service said.
+pub fn evaluate(answer: &[u8], secrets: &Secrets) -> Outcome {
+    read(answer, secrets).unwrap_or_else(|why| {
+        let text = format!("unusable answer of the service: {}", secrets.redact(&why));
+        let seen = last_lines(secrets.clean(answer).as_bytes(), FAILURE_TAIL_LINES);
         let text = [text, seen].join("\n");
         Outcome::failed(1, text.trim_end().to_owned())
     })
 }
 
-fn read(answer: &[u8]) -> Result<Outcome, String> {
+fn read(answer: &[u8], secrets: &Secrets) -> Result<Outcome, String> {
     let answer = json::parse(answer).map_err(|error| error.to_string())?;
     if !answer.is_object() {
         let found = json::type_name(&answer);
@@ -187,7 +179,7 @@ fn read(answer: &[u8]) -> Result<Outcome, String> {
     let result = |name: &str| result.and_then(|members| members.get(name));
     let exit_code = member("exitCode").and_then(json::digits).unwrap_or(0);
     let status = match result("status").map(json::text) {
-        Some(text) if !text.is_empty() && text != "null" => ControlStatus::read(&text),
+        Some(text) if !text.is_empty() && text != "null" => reported(&text, secrets),
         _ if json::is_true(member("ok")) => ControlStatus::Confirmed,
         _ if exit_code == 2 => ControlStatus::Ambiguous,
         _ => ControlStatus::FailedCommand,
@@ -200,16 +192,30 @@ fn read(answer: &[u8]) -> Result<Outcome, String> {
             _ => ExecutionStatus::Succeeded,
         },
         exit_code: i64::try_from(exit_code).unwrap_or(i64::MAX),
-        output: json::compact(&answer),
+        output: json::compact(&redacted(&answer, secrets)),
         replayed: json::is_true(member("replayed")),
         attempted,
         confirmation: confirmation(&status, attempted),
         confirm_exit_code: confirm_exit_code(result("confirmExitCode"))?,
-        confirm: json::present(result("confirm")).cloned(),
+        confirm: json::present(result("confirm")).map(|confirm| redacted(confirm, secrets)),
         confirmed: json::is_true(result("confirmed")) || status == ControlStatus::Confirmed,
         forced_target: json::is_true(result("forcedTarget")),
         status,
     })
+}
+
+/// A status that is none of ours is recorded as the service put it.
+fn reported(text: &str, secrets: &Secrets) -> ControlStatus {
+    match ControlStatus::read(text) {
+        ControlStatus::Other(text) => ControlStatus::Other(secrets.redact(&text).into_owned()),
+        known => known,
+    }
+}
+
+fn redacted(document: &Value, secrets: &Secrets) -> Value {
+    let mut document = document.clone();
+    secrets.redact_document(&mut document);
+    document
 }
 
 fn confirmation(status: &ControlStatus, attempted: bool) -> ConfirmationStatus {

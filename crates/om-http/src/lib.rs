@@ -11,6 +11,7 @@
 //! | module | what it holds | contract |
 //! |---|---|---|
 //! | [`secret`] | values that never show up in text, and their removal from foreign text | D6 |
+//! | [`secrets`] | their removal from what is recorded | D6 |
 //! | [`url`] | http(s) URLs whose `Debug` and errors show host and port only | D6 |
 //! | [`request`], [`response`] | one exchange | 03 §3.3, 04 §3.4.4 |
 //! | [`client`] | limits, and sending | 03 §3.3.4 |
@@ -27,6 +28,7 @@ pub mod request;
 pub mod response;
 pub mod retry;
 pub mod secret;
+pub mod secrets;
 pub mod url;
 
 mod dns;
@@ -39,4 +41,5 @@ pub use request::{Request, is_header_text};
 pub use response::Response;
 pub use retry::{Backoff, is_worth_repeating, retry_after};
 pub use secret::{REDACTED, Secret, redact};
-pub use url::{Url, credentials, without_userinfo};
+pub use secrets::Secrets;
+pub use url::{Url, credentials, shown, without_userinfo};

@@ -1,8 +1,11 @@
 //! What came back.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
+
+use crate::retry;
 
 /// A complete response, or the first part of a long one.
 #[derive(Clone)]
@@ -27,6 +30,18 @@ impl Response {
     /// The first header of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The pause that `Retry-After` asks for. A date in it is compared with
+    /// the server's own `Date`, so that it does not matter whose clock is
+    /// wrong; with ours if there is none.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let date = self.header("date");
+        let date = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+        retry::retry_after(
+            self.header("retry-after"),
+            date.unwrap_or_else(SystemTime::now),
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which answers are worth another attempt, and how long to wait before it
 //! (chapter 03 §3.3.4, decision D13).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Longest `Retry-After` that is obeyed.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -50,12 +50,14 @@ impl Backoff {
     }
 }
 
-/// The seconds that a `Retry-After` header asks for. The form with a date is
-/// not read: it needs the server's clock to be right.
-pub fn retry_after(value: Option<&str>) -> Option<Duration> {
+/// The pause that a `Retry-After` header asks for: a number of seconds, or the
+/// time from `now`, on the server's clock, to a date. A date that has passed
+/// asks for none.
+pub fn retry_after(value: Option<&str>, now: SystemTime) -> Option<Duration> {
     let text = value?.trim();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+        let until = httpdate::parse_http_date(text).ok()?;
+        return Some(until.duration_since(now).unwrap_or_default());
     }
     Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }

@@ -3,14 +3,17 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
 
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
 /// Shortest *part* of a secret that is looked for: shorter ones occur in
 /// ordinary text and would only make messages unreadable.
-const MIN_PART: usize = 6;
+pub(crate) const MIN_PART: usize = 6;
 
 /// A text that never shows up in text: `Debug` and `Display` print
 /// [`REDACTED`].
@@ -34,21 +37,24 @@ impl Secret {
     }
 
     /// Every form in which the value may come back in foreign text: as it is,
-    /// percent-encoded, percent-decoded; of a URL also its credentials and
-    /// its path with the query, which is what a server knows of it.
-    fn forms(&self) -> Vec<String> {
+    /// percent-encoded, percent-decoded, within JSON; of a URL also its
+    /// credentials and its path with the query, which is what a server knows
+    /// of it.
+    pub(crate) fn forms(&self) -> Vec<String> {
         let value = self.0.trim();
         let mut forms = vec![self.0.clone(), value.to_owned(), encoded(value)];
         if let Some((_, rest)) = value.split_once("://") {
             let (authority, path) = split_authority(rest);
             forms.extend(part(path.trim_start_matches('/')));
-            let query = path.split_once('?').map_or("", |(_, query)| query);
-            forms.extend(query.split('&').flat_map(|pair| part(value_of(pair))));
+            forms.extend(query_values(path).flat_map(part));
             if let Some((userinfo, _)) = authority.rsplit_once('@') {
                 forms.extend(part(userinfo));
                 forms.extend(userinfo.split(':').flat_map(part));
+                forms.push(basic(userinfo));
             }
         }
+        let quoted: Vec<String> = forms.iter().map(|form| within_json(form)).collect();
+        forms.extend(quoted);
         forms.retain(|form| !form.is_empty());
         forms
     }
@@ -102,14 +108,34 @@ pub(crate) fn split_authority(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
 
-fn value_of(pair: &str) -> &str {
-    pair.split_once('=').map_or(pair, |(_, value)| value)
+/// The values in the query of a URL's `path`.
+pub(crate) fn query_values(path: &str) -> impl Iterator<Item = &str> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let value = |pair| str::split_once(pair, '=').map_or(pair, |(_, value)| value);
+    query.split('&').map(value)
+}
+
+/// `userinfo` as the header `Authorization: Basic` carries it, without the
+/// padding.
+pub(crate) fn basic(userinfo: &str) -> String {
+    let decoded: Vec<u8> = percent_decode_str(userinfo).collect();
+    STANDARD_NO_PAD.encode(decoded)
+}
+
+/// `text` as it stands within a JSON text.
+fn within_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    let inner = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
+    inner.unwrap_or(text).to_owned()
 }
 
 /// A part of a secret as it is and decoded, if it is long enough to look for.
 fn part(text: &str) -> Vec<String> {
-    let decoded = percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let mut forms = vec![text.to_owned(), decoded];
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    // In a query a plus may be a blank.
+    let as_query = decoded(&text.replace('+', " "));
+    let mut forms = vec![text.to_owned(), decoded(text), as_query];
     forms.retain(|form| form.len() >= MIN_PART);
     forms
 }

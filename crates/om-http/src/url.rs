@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{FailureKind, HttpError};
-use crate::secret::{Secret, split_authority};
+use crate::secret::{MIN_PART, REDACTED, Secret, basic, query_values, split_authority};
 
 /// An absolute http or https URL.
 ///
@@ -57,15 +57,30 @@ pub fn without_userinfo(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// The credentials before the host of `url`: all of them, and the password.
+/// [`without_userinfo`], with what its query says replaced as well: fit for
+/// artifacts and messages.
+pub fn shown(url: &str) -> String {
+    let url = without_userinfo(url);
+    match url.split_once('?') {
+        Some((before, query)) if !query.is_empty() => format!("{before}?{REDACTED}"),
+        _ => url,
+    }
+}
+
+/// The credentials in `url`: those before its host, the password among them,
+/// also as a header carries them, and the values in its query, unless they are
+/// too short to be any.
 pub fn credentials(url: &str) -> Vec<Secret> {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let Some((userinfo, _)) = split_authority(rest).0.rsplit_once('@') else {
-        return Vec::new();
-    };
-    let password = userinfo.split_once(':').map(|(_, password)| password);
-    std::iter::once(userinfo)
-        .chain(password)
+    let (authority, path) = split_authority(rest);
+    let mut found: Vec<Secret> = query_values(path)
+        .filter(|value| value.len() >= MIN_PART)
         .map(Secret::new)
-        .collect()
+        .collect();
+    if let Some((userinfo, _)) = authority.rsplit_once('@') {
+        let password = userinfo.split_once(':').map(|(_, password)| password);
+        found.extend(std::iter::once(userinfo).chain(password).map(Secret::new));
+        found.push(Secret::new(basic(userinfo)));
+    }
+    found
 }

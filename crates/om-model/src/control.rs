@@ -393,6 +393,10 @@ pub struct PendingIntent {
     /// id is not taken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process_start: Option<u64>,
+    /// Additive: it was executed, but its outcome could not be recorded, and
+    /// its process has given up: nobody works on it any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 /// Why a confirmation ended.

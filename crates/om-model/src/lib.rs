@@ -12,6 +12,8 @@
 //! | [`observation`] | transport, heartbeat and sequence documents | 02 §2.6.3–§2.6.6 |
 //! | [`thresholds`], [`health`], [`drift`] | profiles, health, telemetry summary, drift | 02 §3–§6 |
 //! | [`status`] | the operator's report on one loop | 03 §3.5 |
+//! | [`fleet`] | the registry, fleet state and status, policy and handoff | 05, 06 |
+//! | [`promotion`], [`horizon`] | promotion evidence, decisions and audit; the bridge | 07, 08 part I |
 //! | [`service`] | the HTTP API of the sprite service | 03 §3.4.4 |
 
 pub mod alerts;
@@ -19,11 +21,14 @@ pub mod artifact;
 pub mod control;
 pub mod drift;
 pub mod envelope;
+pub mod fleet;
 pub mod health;
+pub mod horizon;
 pub mod identity;
 pub mod ids;
 pub mod json;
 pub mod observation;
+pub mod promotion;
 pub mod service;
 pub mod state;
 pub mod status;

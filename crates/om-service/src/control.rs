@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use om_control::owner::Owner;
-use om_control::{ControlError, ControlRequest, LocalControl, SystemClock, Transport, service};
+use om_control::{ControlRequest, service};
 use om_model::control::ControlRequestSettings;
 use om_model::service::{
     ControlRequestBody, ControlResponse, HeaderFallbacks, ServiceErrorCode as Code,
@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::app::{App, failed_task, header_text};
+use crate::execution::{execute, execute_keyed, recovered};
 use crate::keys::{Begun, Boarding, Flight, Found, KeyStore, Keys, StoreError, Stored};
 use crate::reply::{Refusal, Reply};
 
@@ -49,14 +50,12 @@ pub(crate) async fn control(
     let body = ControlRequestBody::read(body, &fallbacks)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let order = Arc::new(Order::new(app, body));
-    match order.body.idempotency_key.clone() {
-        None => {
-            let slot = app.slot()?;
-            let executed = tokio::spawn(execute_once(Arc::clone(app), order, slot));
-            executed.await.map_err(|error| failed_task(&error))?
-        }
+    let answered = match order.body.idempotency_key.clone() {
+        None => unkeyed(app, &order).await,
         Some(key) => keyed(app, &order, &key).await,
-    }
+    };
+    let reply = answered.unwrap_or_else(Reply::from);
+    Ok(reply.about(Some(order.trace_id.clone())))
 }
 
 /// One control request with everything decided that it left open.
@@ -99,7 +98,7 @@ impl Order {
             .map_or(app.config.limits.repetition_wait, Duration::from_secs)
     }
 
-    fn request(&self, app: &App) -> ControlRequest {
+    pub(crate) fn request(&self, app: &App) -> ControlRequest {
         ControlRequest {
             layout: app.layout.clone(),
             loop_id: self.body.loop_id.clone(),
@@ -113,7 +112,7 @@ impl Order {
         }
     }
 
-    fn store(&self, app: &App) -> KeyStore {
+    pub(crate) fn store(&self, app: &App) -> KeyStore {
         KeyStore::new(&app.layout, &self.body.loop_id)
     }
 }
@@ -137,18 +136,25 @@ impl App {
 }
 
 /// A request without a key.
+async fn unkeyed(app: &Arc<App>, order: &Arc<Order>) -> Result<Reply, Refusal> {
+    let slot = app.slot()?;
+    // On its own: it goes on if the client goes away.
+    let executed = tokio::spawn(execute_once(Arc::clone(app), Arc::clone(order), slot));
+    executed.await.map_err(|error| failed_task(&error))?
+}
+
 async fn execute_once(
     app: Arc<App>,
     order: Arc<Order>,
     slot: OwnedSemaphorePermit,
 ) -> Result<Reply, Refusal> {
     let executed = tokio::task::spawn_blocking(move || {
-        let executed = execute(&app, &order, None);
+        let executed = app.check_repository().and_then(|()| execute(&app, &order));
         drop(slot);
         executed
     });
     let answer = executed.await.map_err(|error| failed_task(&error))??;
-    Ok(Reply::json(answer.http_status(), &answer))
+    Ok(executed_now(&answer))
 }
 
 /// A request with a key: the first one decides, its repetitions wait for it.
@@ -205,8 +211,16 @@ fn still_running(key: &str) -> Refusal {
     ))
 }
 
+fn executed_now(answer: &ControlResponse) -> Reply {
+    Reply::json(answer.http_status(), answer).about(answer.trace_id.clone())
+}
+
 fn replay(stored: Stored, order: &Order) -> Reply {
-    Reply::json(200, &stored.replayed(order.body.trace_id.as_ref()))
+    let own = order.body.trace_id.as_ref();
+    let answer = stored.replayed(own);
+    let stored = json::non_empty_text(answer.get("traceId")).and_then(TraceId::new);
+    // Whoever asks again looks for the id of this request.
+    Reply::json(200, &answer).about(own.cloned().or(stored))
 }
 
 /// What follows from what is known of a key.
@@ -217,6 +231,8 @@ enum Verdict {
     Answer(Reply),
     /// Another process executes it right now.
     Wait,
+    /// Nobody executes it any more, and it has no answer.
+    Over(Begun),
 }
 
 fn judge(found: Found, order: &Order, key: &str, now: Timestamp) -> Result<Verdict, Refusal> {
@@ -232,7 +248,7 @@ fn judge(found: Found, order: &Order, key: &str, now: Timestamp) -> Result<Verdi
         Found::Free => Verdict::Execute,
         Found::Done(stored) => Verdict::Answer(replay(stored, order)),
         Found::Begun(begun) if is_under_way(&begun, now) => Verdict::Wait,
-        Found::Begun(begun) => Verdict::Answer(Reply::json(200, &unknown(begun, order))),
+        Found::Begun(begun) => Verdict::Over(begun),
     })
 }
 
@@ -244,18 +260,34 @@ fn is_under_way(begun: &Begun, now: Timestamp) -> bool {
     owner.is_some_and(|owner| owner != Owner::current() && owner.may_be_at_work(begun.since, now))
 }
 
-/// The answer for an execution whose process ended before its outcome was
-/// known: ambiguous.
+/// The answer for an execution that is over without an answer: what recovery
+/// recorded of it, else that nobody knows.
+fn over(app: &App, order: &Order, key: &str, begun: Begun) -> Reply {
+    if let Some(stored) = recovered(app, order, key, &begun) {
+        return replay(stored, order);
+    }
+    let answer = unknown(begun, order);
+    let trace_id = order.body.trace_id.clone().or(answer.trace_id.clone());
+    Reply::json(200, &answer).about(trace_id)
+}
+
+/// The answer for an execution of which nothing is recorded: ambiguous.
 fn unknown(begun: Begun, order: &Order) -> ControlResponse {
+    let why = match &begun.owner {
+        Some(owner) if owner == Owner::current() => {
+            "this intent is no longer being executed, and its outcome could not be recorded; it is"
+        }
+        Some(_) => "the service ended while this intent was being executed; its outcome is",
+        None => "nobody is known to be executing this intent any more; its outcome is",
+    };
     ControlResponse {
         ok: false,
         exit_code: 2,
         result: None,
-        stderr: Some(
-            "error: the service ended while this intent was being executed; its outcome is \
-             unknown, inspect the loop before repeating it with another idempotency key"
-                .to_owned(),
-        ),
+        stderr: Some(format!(
+            "error: {why} unknown, inspect the loop before repeating it with another idempotency \
+             key"
+        )),
         replayed: true,
         trace_id: begun.trace_id.or_else(|| order.body.trace_id.clone()),
     }
@@ -271,12 +303,16 @@ async fn lead(
 ) -> Result<Reply, Refusal> {
     loop {
         let (o, k) = (Arc::clone(&order), key.clone());
-        let found = app.read(move |app| o.store(app).look_up(&k)).await?;
-        let found = found.map_err(|error| store_refusal(&error))?;
+        let found = app.read(move |app| look_up(app, &o, &k)).await??;
         let verdict = judge(found, &order, &key, App::now())?;
         flight.decide();
         match verdict {
             Verdict::Answer(reply) => return Ok(reply),
+            Verdict::Over(begun) => {
+                let (a, o, k) = (Arc::clone(&app), Arc::clone(&order), key.clone());
+                let over = tokio::task::spawn_blocking(move || over(&a, &o, &k, begun));
+                return over.await.map_err(|error| failed_task(&error));
+            }
             Verdict::Wait if Instant::now() >= deadline || app.is_ending() => {
                 return Err(still_running(&key));
             }
@@ -295,14 +331,20 @@ async fn lead(
         });
         if let Some(answer) = executed.await.map_err(|error| failed_task(&error))?? {
             flight.land(stored(&answer, &order, &key));
-            return Ok(Reply::json(answer.http_status(), &answer));
+            return Ok(executed_now(&answer));
         }
         // Another process was faster; look again at what it does.
     }
 }
 
+fn look_up(app: &App, order: &Order, key: &str) -> Result<Found, Refusal> {
+    app.check_repository()?;
+    let found = order.store(app).look_up(key);
+    found.map_err(|error| store_refusal(&error))
+}
+
 /// The answer as it is found in the record from now on.
-fn stored(answer: &ControlResponse, order: &Order, key: &str) -> Stored {
+pub(crate) fn stored(answer: &ControlResponse, order: &Order, key: &str) -> Stored {
     let mut keys = Keys::default();
     keys.finish(key, order.body.intent, answer, App::now());
     match keys.find(key) {
@@ -311,88 +353,6 @@ fn stored(answer: &ControlResponse, order: &Order, key: &str) -> Stored {
     }
 }
 
-fn store_refusal(error: &StoreError) -> Refusal {
+pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     Refusal::new(Code::IdempotencyStoreInvalid, error.to_string())
-}
-
-/// Marks the key, executes, stores. `None` if the key is taken after all.
-fn execute_keyed(app: &App, order: &Order, key: &str) -> Result<Option<ControlResponse>, Refusal> {
-    let store = order.store(app);
-    let begun = store.begin(key, order.body.intent, &order.trace_id, App::now());
-    if begun.map_err(|error| store_refusal(&error))? != Found::Free {
-        return Ok(None);
-    }
-    let executed = execute(app, order, Some((&store, key)));
-    if executed.is_err()
-        && let Err(error) = store.forget(key)
-    {
-        // Then repetitions are told that the outcome is unknown.
-        tracing::error!(%error, key, "the key of an intent that was not executed stays in use");
-    }
-    executed.map(Some)
-}
-
-/// Executes the intent and stores the answer. An error: nothing was executed.
-fn execute(
-    app: &App,
-    order: &Order,
-    key: Option<(&KeyStore, &str)>,
-) -> Result<ControlResponse, Refusal> {
-    tracing::info!(
-        loop_id = %order.body.loop_id,
-        intent = order.body.intent.as_str(),
-        trace_id = %order.trace_id,
-        "executing"
-    );
-    if let Some(scripts) = &app.config.scripts {
-        let answer = scripts.control(&app.layout, order);
-        if let Some((store, key)) = key
-            && let Err(error) = store.finish(key, order.body.intent, &answer, App::now())
-        {
-            tracing::error!(%error, key, "the answer is not stored");
-        }
-        return Ok(answer);
-    }
-    let local = LocalControl::from_env(&app.layout);
-    let ended = om_control::run_with(
-        &order.request(app),
-        Transport::Local(&local),
-        &SystemClock::default(),
-        &mut |_| {},
-        &|row| match key {
-            Some((store, key)) => {
-                let answer = answer(row.status.exit_code(), json::to_value(row), order);
-                store.answer(key, order.body.intent, &answer, App::now())
-            }
-            None => om_store::Commit::new(),
-        },
-    );
-    match ended {
-        Ok(outcome) => Ok(answer(
-            outcome.exit_code(),
-            json::to_value(&outcome.row),
-            order,
-        )),
-        // It was executed; that nobody can prove it makes it ambiguous.
-        Err(error @ ControlError::Unrecorded { .. }) => Ok(ControlResponse {
-            ok: false,
-            exit_code: 2,
-            result: None,
-            stderr: Some(format!("error: {error}")),
-            replayed: false,
-            trace_id: Some(order.trace_id.clone()),
-        }),
-        Err(error) => Err(Refusal::internal(error.to_string())),
-    }
-}
-
-fn answer(exit_code: u8, row: serde_json::Value, order: &Order) -> ControlResponse {
-    ControlResponse {
-        ok: exit_code == 0,
-        exit_code: i64::from(exit_code),
-        result: Some(row),
-        stderr: None,
-        replayed: false,
-        trace_id: Some(order.trace_id.clone()),
-    }
 }

@@ -34,9 +34,7 @@ impl Inbox {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let kept = Kept::default();
-        let app = Router::new()
-            .fallback(keep)
-            .with_state(Arc::clone(&kept));
+        let app = Router::new().fallback(keep).with_state(Arc::clone(&kept));
         let (end, ended) = oneshot::channel();
         let serve = async move {
             let ended = async { ended.await.unwrap_or_default() };

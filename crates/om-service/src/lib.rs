@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | `app`, `routes`, `query`, `reply` | from a request to an answer | 03 §3.4.4 |
 //! | `observe`, `seen` | snapshot and events, at the cost of a few `stat`s | 03 §3.4.4 |
-//! | `control`, `keys` | one intent, executed once per key | 03 §3.4.4, D12, D13 |
+//! | `control`, `execution`, `keys` | one intent, executed once per key | 03 §3.4.4, D12, D13 |
 //! | `scripts` | stages by executable | 03 §3.4.6 |
 //! | `heartbeat` | says that a runtime is alive | D26 |
 //! | `server` | connections: limits, time-outs, shutdown | D32 |
@@ -28,6 +28,7 @@ mod access_log;
 mod app;
 mod config;
 mod control;
+mod execution;
 mod heartbeat;
 mod inbox;
 mod keys;

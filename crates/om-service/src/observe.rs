@@ -19,7 +19,7 @@ pub(crate) async fn snapshot(
 ) -> Result<Reply, Refusal> {
     let loop_id = query.loop_id()?;
     let document = app.read(move |app| match &app.config.scripts {
-        Some(scripts) => scripts.snapshot(&app.layout, &loop_id, trace_id.as_ref()),
+        Some(scripts) => scripts.snapshot(app, &loop_id, trace_id.as_ref()),
         None => app
             .seen
             .snapshot(&app.layout, &loop_id, App::now(), trace_id.as_ref())
@@ -41,7 +41,7 @@ pub(crate) async fn events(
         trace_id,
     };
     let document = app.read(move |app| match &app.config.scripts {
-        Some(scripts) => scripts.events(&app.layout, &loop_id, &after),
+        Some(scripts) => scripts.events(app, &loop_id, &after),
         None => app
             .seen
             .events(&app.layout, &loop_id, App::now(), &after)

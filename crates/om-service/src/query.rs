@@ -1,7 +1,10 @@
 //! Query strings as the contract reads them (chapter 03 §3.4.4).
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
+use http::Uri;
+use om_http::{REDACTED, Secret};
 use om_model::service::ServiceErrorCode;
 use om_model::{LoopId, json};
 use percent_encoding::percent_decode_str;
@@ -58,6 +61,38 @@ impl<'a> Query<'a> {
         }
         Ok(None)
     }
+}
+
+/// Parameters that are named like a secret are one, whatever their value.
+const SECRET_NAME: &str = "token";
+
+/// What of a request's target may be logged: all but the values of its query
+/// that are, or may be, a token.
+pub(crate) fn shown(uri: &Uri, token: Option<&Secret>) -> String {
+    let Some(query) = uri.query() else {
+        return uri.to_string();
+    };
+    let whole = uri.to_string();
+    let (before, _) = whole.split_once('?').unwrap_or((&whole, ""));
+    let mut shown = before.to_owned();
+    for (index, pair) in query.split('&').enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+        let is_token = |text: &str| {
+            let decoded = decoded(text);
+            token.is_some_and(|token| decoded.as_deref().unwrap_or(text).contains(token.expose()))
+        };
+        let named = decoded(name).is_some_and(|name| name.eq_ignore_ascii_case(SECRET_NAME));
+        if is_token(pair) || (named && !value.is_empty()) {
+            let name = pair.split_once('=').map(|(name, _)| name);
+            let name = name.filter(|name| !is_token(name)).unwrap_or(REDACTED);
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "{name}={REDACTED}");
+        } else {
+            shown.push_str(pair);
+        }
+    }
+    shown
 }
 
 /// Percent and `+` decoding; `None` if the result is not UTF-8.

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use om_model::json;
 use om_model::service::{ErrorResponse, ServiceErrorCode};
+use om_model::{TraceId, json};
 use serde::Serialize;
 
 /// The `Server` header of every answer.
@@ -50,6 +50,8 @@ pub(crate) struct Reply {
     /// Whether the connection ends with it.
     close: bool,
     code: Option<ServiceErrorCode>,
+    /// What links the answer to artifacts, for the access log.
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 impl Reply {
@@ -65,7 +67,14 @@ impl Reply {
             body: ascii(document).into_bytes(),
             close: false,
             code: None,
+            trace_id: None,
         }
+    }
+
+    /// The same, about what `trace_id` links, if that is not known yet.
+    pub(crate) fn about(mut self, trace_id: Option<TraceId>) -> Self {
+        self.trace_id = self.trace_id.or(trace_id);
+        self
     }
 
     /// The same as the last answer of its connection, if `close`.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use om_control::service;
-use om_model::service::{ControlResponse, EventsCursor, ServiceErrorCode};
-use om_model::{LoopId, Timestamp, TraceId, json};
+use om_http::Secrets;
+use om_model::service::{ControlResponse, ServiceErrorCode};
+use om_model::{LoopId, TraceId, json};
 use om_stage::{FAILURE_TAIL_LINES, Hook, RunOptions, StageOutput};
-use om_store::RepoLayout;
 use serde_json::{Value, json};
 
+use crate::app::App;
 use crate::control::Order;
 use crate::reply::Refusal;
 use crate::seen::EventsAfter;
@@ -59,19 +60,20 @@ impl Scripts {
     /// The document that the snapshot script prints.
     pub(crate) fn snapshot(
         &self,
-        layout: &RepoLayout,
+        app: &App,
         loop_id: &LoopId,
         trace_id: Option<&TraceId>,
     ) -> Result<String, Refusal> {
-        let repo = layout.repo().to_string_lossy();
+        let repo = app.layout.repo().to_string_lossy();
         let mut arguments = vec!["--repo", &repo, "--loop", loop_id.as_str()];
         if let Some(trace_id) = trace_id {
             arguments.extend(["--trace-id", trace_id.as_str()]);
         }
         let output = self.snapshot.run(&arguments, &RunOptions::default());
-        succeeded(&output, "snapshot command failed")?;
+        succeeded(&output, "snapshot command failed", &app.secrets)?;
         let mut document = json::parse(&output.stdout)
             .map_err(|_| runtime_error("snapshot output was not valid JSON"))?;
+        app.secrets.redact_document(&mut document);
         if let (Some(trace_id), Value::Object(members)) = (trace_id, &mut document) {
             members
                 .entry("traceId")
@@ -83,11 +85,11 @@ impl Scripts {
     /// The answer from what the poll script prints.
     pub(crate) fn events(
         &self,
-        layout: &RepoLayout,
+        app: &App,
         loop_id: &LoopId,
         after: &EventsAfter,
     ) -> Result<String, Refusal> {
-        let repo = layout.repo().to_string_lossy();
+        let repo = app.layout.repo().to_string_lossy();
         let cursor = CursorFile::new(&repo, loop_id, after.cursor)?;
         let (path, max_events) = (cursor.path(), after.max_events.to_string());
         let mut arguments = vec!["--repo", &repo, "--loop", loop_id.as_str()];
@@ -99,20 +101,22 @@ impl Scripts {
             arguments.extend(["--max-events", &max_events]);
         }
         let output = self.events.run(&arguments, &RunOptions::default());
-        succeeded(&output, "event poll command failed")?;
+        succeeded(&output, "event poll command failed", &app.secrets)?;
         let mut answer = json!({"ok": true, "schemaVersion": "v1"});
         if let Some(trace_id) = &after.trace_id {
             answer["traceId"] = trace_id.as_str().into();
         }
         answer["source"] = json!({"repoPath": repo, "loopId": loop_id});
-        answer["events"] = printed_events(&output.stdout)?.into();
-        answer["cursor"] = json::to_value(&cursor.read(after.cursor));
+        let mut events = Value::from(printed_events(&output.stdout)?);
+        app.secrets.redact_document(&mut events);
+        answer["events"] = events;
+        answer["cursor"] = cursor.read(after.cursor);
         Ok(json::compact(&answer))
     }
 
     /// The answer from what the control script prints, and how it ends.
-    pub(crate) fn control(&self, layout: &RepoLayout, order: &Order) -> ControlResponse {
-        let repo = layout.repo().to_string_lossy();
+    pub(crate) fn control(&self, app: &App, order: &Order) -> ControlResponse {
+        let repo = app.layout.repo().to_string_lossy();
         let body = &order.body;
         let mut arguments = vec!["--repo", &repo, "--loop", body.loop_id.as_str()];
         arguments.extend(["--intent", body.intent.as_str(), "--by", &order.by]);
@@ -129,15 +133,18 @@ impl Scripts {
             time_limit: service::total_limit(&order.settings).map(Duration::from_secs),
             ..RunOptions::default()
         };
-        let output = self.control.run(&arguments, &options);
-        let result = last_object(&output.stdout);
+        let (output, signal) = self.control.run_to_its_end(&arguments, &options);
+        let mut result = last_object(&output.stdout);
+        if let Some(row) = &mut result {
+            app.secrets.redact_document(row);
+        }
         let traced = result.as_ref().and_then(|row| row.get("traceId"));
         let traced = json::non_empty_text(traced).and_then(TraceId::new);
         ControlResponse {
             ok: output.success(),
-            exit_code: i64::from(output.exit_code),
+            exit_code: i64::from(signal.map_or(output.exit_code, |signal| -signal)),
             result,
-            stderr: Some(diagnostics(&output)).filter(|text| !text.is_empty()),
+            stderr: Some(diagnostics(&output, &app.secrets)).filter(|text| !text.is_empty()),
             replayed: false,
             trace_id: body.trace_id.clone().or(traced),
         }
@@ -172,17 +179,18 @@ impl CursorFile {
     }
 
     /// What the script made of it; what it left alone says where it began.
-    fn read(&self, cursor: u64) -> EventsCursor {
+    fn read(&self, cursor: u64) -> Value {
         let document = std::fs::read(self.0.path()).ok();
         let document = document.and_then(|bytes| json::parse(&bytes).ok());
         let member = |name| document.as_ref().and_then(|document| document.get(name));
         let count = |name| member(name).and_then(json::digits).unwrap_or(cursor);
-        let updated_at = member("updatedAt").and_then(Value::as_str);
-        EventsCursor {
-            event_line_offset: count("eventLineOffset"),
-            event_line_count: count("eventLineCount"),
-            updated_at: updated_at.and_then(Timestamp::parse),
-        }
+        // As it stands there: a script has its own idea of time.
+        let updated_at = member("updatedAt").filter(|at| at.is_string());
+        json!({
+            "eventLineOffset": count("eventLineOffset"),
+            "eventLineCount": count("eventLineCount"),
+            "updatedAt": updated_at,
+        })
     }
 }
 
@@ -204,11 +212,11 @@ fn last_object(output: &[u8]) -> Option<Value> {
     documents.find(Value::is_object)
 }
 
-fn succeeded(output: &StageOutput, otherwise: &str) -> Result<(), Refusal> {
+fn succeeded(output: &StageOutput, otherwise: &str, secrets: &Secrets) -> Result<(), Refusal> {
     if output.success() {
         return Ok(());
     }
-    let said = diagnostics(output);
+    let said = diagnostics(output, secrets);
     Err(runtime_error(if said.is_empty() {
         otherwise
     } else {
@@ -216,9 +224,9 @@ fn succeeded(output: &StageOutput, otherwise: &str) -> Result<(), Refusal> {
     }))
 }
 
-/// The last lines of stderr that are not blank.
-fn diagnostics(output: &StageOutput) -> String {
-    let text = output.stderr_text();
+/// The last lines of stderr that are not blank, without `secrets`.
+fn diagnostics(output: &StageOutput, secrets: &Secrets) -> String {
+    let text = secrets.clean(&output.stderr);
     let lines = text.lines().map(|line| line.trim_end_matches('\r'));
     let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(FAILURE_TAIL_LINES)..].join("\n")
@@ -258,7 +266,7 @@ mod tests {
             stderr: lines.concat().into_bytes(),
             ..StageOutput::default()
         };
-        let said = diagnostics(&output);
+        let said = diagnostics(&output, &Secrets::default());
         assert!(said.starts_with("line 11\nline 12\n") && said.ends_with("line 50"));
     }
 }

@@ -9,6 +9,8 @@
 //! and says so: [`keep_children_on_signals`].
 
 use std::collections::BTreeSet;
+use std::io;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -40,14 +42,20 @@ pub fn end_children() {
 /// A child's process group; forgotten when dropped.
 pub(crate) struct Guarded(u32);
 
-/// Registers the process group that `pid` leads.
-pub(crate) fn watch(pid: u32) -> Arc<Guarded> {
+/// Starts a child that leads a process group of its own.
+///
+/// A signal that arrives meanwhile is passed on when the child is known: not
+/// even for a moment does it run unwatched.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, Arc<Guarded>)> {
     static WATCHER: OnceLock<()> = OnceLock::new();
     if !KEEP.load(Ordering::SeqCst) {
         WATCHER.get_or_init(start_watcher);
     }
-    running().insert(pid);
-    Arc::new(Guarded(pid))
+    let mut running = running();
+    let child = command.spawn()?;
+    running.insert(child.id());
+    let guarded = Arc::new(Guarded(child.id()));
+    Ok((child, guarded))
 }
 
 impl Guarded {

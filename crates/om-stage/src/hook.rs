@@ -77,6 +77,16 @@ impl Hook {
     /// (not executable) with the reason on stderr; a signal gives 128 + its
     /// number; a time limit gives 124.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S], options: &RunOptions) -> StageOutput {
+        self.run_to_its_end(arguments, options).0
+    }
+
+    /// [`Hook::run`], and the signal that ended the program by itself, if one
+    /// did: an exit code of 128 + n may also be the program's own.
+    pub fn run_to_its_end<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        options: &RunOptions,
+    ) -> (StageOutput, Option<i32>) {
         tracing::debug!(hook = self.variable, program = ?self.program, "running hook");
         let leading = self.leading.iter().map(OsString::as_os_str);
         let all: Vec<&OsStr> = leading.chain(arguments.iter().map(AsRef::as_ref)).collect();

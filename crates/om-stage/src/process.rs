@@ -93,11 +93,16 @@ impl StageOutput {
     }
 }
 
-/// Runs `program` with `arguments` and waits for it.
-pub(crate) fn run(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> StageOutput {
+/// Runs `program` with `arguments` and waits for it; the second value is the
+/// signal that it died of, unless that was ours.
+pub(crate) fn run(
+    program: &OsStr,
+    arguments: &[&OsStr],
+    options: &RunOptions,
+) -> (StageOutput, Option<i32>) {
     match spawn(program, arguments, options) {
         Ok(running) => running.wait(options),
-        Err(error) => not_started(program, &error),
+        Err(error) => (not_started(program, &error), None),
     }
 }
 
@@ -151,10 +156,9 @@ fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Res
         }
     };
     command.stdout(out_writer);
-    let mut child = command.spawn()?;
+    let (mut child, guarded) = guard::spawn(&mut command)?;
     // The command still owns the write ends; end of file needs them closed.
     drop(command);
-    let guarded = guard::watch(child.id());
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || {
         let status = child.wait();
@@ -171,7 +175,7 @@ fn spawn(program: &OsStr, arguments: &[&OsStr], options: &RunOptions) -> io::Res
 }
 
 impl Running {
-    fn wait(self, options: &RunOptions) -> StageOutput {
+    fn wait(self, options: &RunOptions) -> (StageOutput, Option<i32>) {
         let (status, timed_out) = match options.time_limit {
             None => (self.ended.recv().ok(), false),
             Some(limit) => match self.ended.recv_timeout(limit) {
@@ -188,17 +192,22 @@ impl Running {
         };
         let stdout = drained(&self.stdout);
         let stderr = self.stderr.as_ref().map(drained).unwrap_or_default();
+        let signal = match &status {
+            Some(Ok(status)) if !timed_out => status.signal(),
+            _ => None,
+        };
         let exit_code = match status {
             _ if timed_out => TIMED_OUT,
             Some(status) => exit_code(&status),
             None => 1,
         };
-        StageOutput {
+        let output = StageOutput {
             exit_code,
             stdout,
             stderr,
             timed_out,
-        }
+        };
+        (output, signal)
     }
 
     /// TERM, a grace period, then KILL, each to the whole group.
@@ -226,6 +235,10 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, options: &RunOptions) -> StageOutput {
+        ended(script, options).0
+    }
+
+    fn ended(script: &str, options: &RunOptions) -> (StageOutput, Option<i32>) {
         run("sh".as_ref(), &["-c".as_ref(), script.as_ref()], options)
     }
 
@@ -255,7 +268,14 @@ mod tests {
     #[test]
     fn exit_codes_and_signals_are_told_apart() {
         assert_eq!(sh("exit 7", &RunOptions::default()).exit_code, 7);
-        assert_eq!(sh("kill -9 $$", &RunOptions::default()).exit_code, 137);
+        for (script, exit_code, signal) in [
+            ("kill -9 $$", 137, Some(9)),
+            ("exit 137", 137, None),
+            ("exit 0", 0, None),
+        ] {
+            let (output, died_of) = ended(script, &RunOptions::default());
+            assert_eq!((output.exit_code, died_of), (exit_code, signal), "{script}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an evaluation wants changed, as a value.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::digest::Sha256Digest;
@@ -79,6 +80,9 @@ pub struct Commit {
     pub moves: Vec<FileMove>,
     /// Files to remove; missing ones are fine.
     pub removals: Vec<PathBuf>,
+    /// Preconditions on files in `removals`; if one does not hold, the whole
+    /// commit is refused.
+    pub removal_expects: BTreeMap<PathBuf, Expect>,
 }
 
 impl Commit {
@@ -145,6 +149,15 @@ impl Commit {
         self
     }
 
+    /// [`Self::removal`] of a file that has to be what was read.
+    #[must_use]
+    pub fn removal_of(mut self, path: impl Into<PathBuf>, expect: Expect) -> Self {
+        let path = path.into();
+        self.removal_expects.insert(path.clone(), expect);
+        self.remove(path);
+        self
+    }
+
     /// Both commits as one, `later` winning where both write or remove a
     /// document; rows keep their order.
     #[must_use]
@@ -156,6 +169,9 @@ impl Commit {
         self.moves.extend(later.moves);
         for path in later.removals {
             self.remove(path);
+        }
+        for (path, expect) in later.removal_expects {
+            self.removal_expects.entry(path).or_insert(expect);
         }
         self
     }

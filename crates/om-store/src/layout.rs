@@ -111,11 +111,13 @@ pub enum LoopFile {
     AlertRows,
     /// Transport failures in a row.
     TransportHealth,
+    /// Answers of the sprite service by idempotency key (decision D12).
+    ServiceIdempotency,
 }
 
 impl LoopFile {
     /// Every file, in the order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::State,
         Self::Cursor,
         Self::Health,
@@ -134,6 +136,7 @@ impl LoopFile {
         Self::ProfileDriftRows,
         Self::AlertRows,
         Self::TransportHealth,
+        Self::ServiceIdempotency,
     ];
 
     /// The path relative to the loop's scope directory.
@@ -157,6 +160,7 @@ impl LoopFile {
             Self::ProfileDriftRows => "telemetry/profile-drift.jsonl",
             Self::AlertRows => "telemetry/alerts.jsonl",
             Self::TransportHealth => "telemetry/transport-health.json",
+            Self::ServiceIdempotency => "service-idempotency.json",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`RunLock`], [`DirLock`]: one run at a time.
 
 mod apply;
+mod archive;
 mod chain;
 mod commit;
 mod digest;

@@ -75,10 +75,20 @@ pub(crate) fn plan(
         planner.rename(file_move)?;
     }
     for path in &commit.removals {
-        planner.removal(path)?;
+        let expect = commit.removal_expects.get(path).copied();
+        planner.removal(path, expect.unwrap_or_default())?;
     }
     planner.temporaries(temporaries)?;
     Ok(planner.plan)
+}
+
+/// Whether a file is what the evaluation read.
+fn holds(expect: Expect, before: Option<&Before>) -> bool {
+    match expect {
+        Expect::Any => true,
+        Expect::Absent => before.is_none(),
+        Expect::Content(digest) => before.is_some_and(|before| before.digest == digest),
+    }
 }
 
 struct Planner<'a> {
@@ -95,12 +105,7 @@ impl Planner<'_> {
         for document in documents {
             let (target, found) = self.replaceable(&document.path)?;
             let before = self.before(&target, found)?;
-            let holds = match document.options.expect {
-                Expect::Any => true,
-                Expect::Absent => before.is_none(),
-                Expect::Content(digest) => before.is_some_and(|before| before.digest == digest),
-            };
-            if !holds {
+            if !holds(document.options.expect, before.as_ref()) {
                 return Err(CommitError::Changed {
                     path: document.path.clone(),
                 });
@@ -246,9 +251,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn removal(&mut self, path: &Path) -> Result<(), CommitError> {
+    fn removal(&mut self, path: &Path, expect: Expect) -> Result<(), CommitError> {
         let (target, found) = self.replaceable(path)?;
-        if let Some(before) = self.before(&target, found)? {
+        let before = self.before(&target, found)?;
+        if !holds(expect, before.as_ref()) {
+            return Err(CommitError::Changed {
+                path: path.to_owned(),
+            });
+        }
+        if let Some(before) = before {
             let path = StoredPath::new(self.scope_dir, &target);
             self.plan.pass.removals.push(RemovalEntry {
                 path,

@@ -281,7 +281,15 @@ impl<'a> Session<'a> {
 
     /// Plans a checkpoint if the log is full.
     pub(crate) fn make_room(&mut self) -> Result<(), CommitError> {
-        if self.checkpoint.is_none() && self.log.is_full(self.scope.checkpoint_bytes) {
+        if self.log.is_full(self.scope.checkpoint_bytes) {
+            self.plan_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Plans a checkpoint, unless one is planned.
+    pub(crate) fn plan_checkpoint(&mut self) -> Result<(), CommitError> {
+        if self.checkpoint.is_none() {
             let records = self.log.all_records(Extent::IndexOnly)?;
             if let Some(range) = &records.damaged {
                 self.keep_damaged(range)?;

@@ -40,6 +40,8 @@ mod walk;
 pub use error::{EventsError, ObserveError, ObserveStage};
 pub use local::LocalTransport;
 pub use observe::{EventsRequest, Observe, ObservedEvents, PollStart, SnapshotRequest};
-pub use service_client::{Answer, Idempotent, ServiceClient, ServiceError, ServiceSettings};
+pub use service_client::{
+    Answer, Idempotent, ServiceClient, ServiceError, ServiceSettings, TypedRetry,
+};
 pub use snapshot::SnapshotContext;
 pub use sprite_service::SpriteServiceTransport;

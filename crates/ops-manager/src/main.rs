@@ -11,9 +11,12 @@ use clap::{ArgMatches, Command};
 use om_cli::args::{self, Parsed};
 use om_cli::command::{self, CommandLine};
 use om_cli::commands::{
-    alert_dispatch, alert_sink_config, alerts, confirm_intent, control, demo, health, heartbeat,
-    loop_run_snapshot, poll_events, profile_drift, project_state, reconcile, service_client,
-    sprite_service, status, telemetry_summary, threshold_profile,
+    alert_dispatch, alert_sink_config, alerts, confirm_intent, control, demo, drill, fleet,
+    fleet_handoff, fleet_policy, fleet_reconcile, fleet_registry, fleet_status, health, heartbeat,
+    horizon, horizon_bridge, loop_run_snapshot, poll_events, profile_drift, project_state,
+    promotion, promotion_apply, promotion_ci, promotion_controller, promotion_gates,
+    promotion_orchestrate, reconcile, service_client, sprite_service, status, telemetry_summary,
+    threshold_profile,
 };
 use om_cli::error::CliError;
 
@@ -71,6 +74,21 @@ const ENTRIES: &[Entry] = &[
     script::<alert_sink_config::AlertSinkConfig>("alert-sink-config"),
     script::<alert_dispatch::AlertDispatch>("alert-dispatch"),
     entry::<alerts::Alerts>("alerts"),
+    entry::<fleet::Fleet>("fleet"),
+    script::<fleet_registry::FleetRegistry>("fleet-registry"),
+    script::<fleet_reconcile::FleetReconcile>("fleet-reconcile"),
+    script::<fleet_policy::FleetPolicy>("fleet-policy"),
+    script::<fleet_status::FleetStatus>("fleet-status"),
+    script::<fleet_handoff::FleetHandoff>("fleet-handoff"),
+    entry::<promotion::Promotion>("promotion"),
+    script::<promotion_gates::PromotionGates>("promotion-gates"),
+    script::<promotion_ci::PromotionCi>("promotion-ci"),
+    script::<promotion_apply::PromotionApply>("promotion-apply"),
+    script::<promotion_orchestrate::PromotionOrchestrate>("promotion-orchestrate"),
+    script::<promotion_controller::PromotionController>("promotion-controller"),
+    entry::<horizon::Horizon>("horizon"),
+    script::<horizon_bridge::HorizonBridge>("horizon-bridge"),
+    entry::<drill::Drill>("drill"),
     entry::<demo::Demo>("demo"),
 ];
 

@@ -12,10 +12,10 @@ use crate::error::Error;
 /// What one pass wrote: sizes, by what was done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
-    /// Whole documents, each by a temporary file and a rename.
-    documents: Vec<usize>,
+    /// Whole documents.
+    pub(super) documents: Vec<usize>,
     /// Bytes appended to each journal.
-    appended: Vec<usize>,
+    pub(super) appended: Vec<usize>,
 }
 
 /// The files below a directory with their content, without `.store/`.
@@ -48,16 +48,50 @@ impl Snapshot {
     pub(super) fn since(&self, before: &Self) -> Written {
         let mut written = Written::default();
         for (path, content) in &self.0 {
-            match before.0.get(path) {
-                Some(old) if old == content => {}
-                Some(old) if is_journal(path) && content.starts_with(old) => {
-                    written.appended.push(content.len() - old.len());
-                }
-                None if is_journal(path) => written.appended.push(content.len()),
-                _ => written.documents.push(content.len()),
-            }
+            written.add(path, content, before);
         }
         written
+    }
+
+    /// The same for each folder directly below `root`, if anything was
+    /// written there.
+    pub(super) fn since_by_folder(&self, before: &Self, root: &Path) -> Vec<Written> {
+        let mut folders: BTreeMap<&Path, Written> = BTreeMap::new();
+        for (path, content) in &self.0 {
+            let below = path.strip_prefix(root).unwrap_or(path);
+            let folder = below.iter().next().map_or(below, Path::new);
+            let written = folders.entry(folder).or_default();
+            written.add(path, content, before);
+        }
+        let all = folders.into_values();
+        all.filter(|written| *written != Written::default())
+            .collect()
+    }
+}
+
+impl Written {
+    /// What was written, by its sizes.
+    pub(super) fn of(documents: Vec<usize>, appended: Vec<usize>) -> Self {
+        Self {
+            documents,
+            appended,
+        }
+    }
+
+    fn add(&mut self, path: &Path, content: &[u8], before: &Snapshot) {
+        match before.0.get(path) {
+            Some(old) if old == content => {}
+            Some(old) if is_journal(path) && content.starts_with(old) => {
+                self.appended.push(content.len() - old.len());
+            }
+            None if is_journal(path) => self.appended.push(content.len()),
+            _ => self.documents.push(content.len()),
+        }
+    }
+
+    /// All of its bytes.
+    pub(super) fn size(&self) -> usize {
+        self.documents.iter().chain(&self.appended).sum()
     }
 }
 
@@ -96,8 +130,7 @@ impl Floor {
     ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         let path = directory.join("log");
-        let size = written.documents.iter().chain(&written.appended).sum();
-        let bytes = vec![b'x'; size];
+        let bytes = vec![b'x'; written.size()];
         let log = || -> io::Result<File> {
             let mut log = File::create(&path)?;
             log.write_all(&bytes)?;
@@ -204,6 +237,25 @@ mod tests {
             appended: vec![4, 4],
         };
         assert_eq!(after.since(&before), written);
+    }
+
+    #[test]
+    fn what_was_written_is_told_apart_by_folder() {
+        let before = snapshot(&[
+            ("r/a/x.json", "1"),
+            ("r/b/x.json", "1"),
+            ("r/c/x.json", "1"),
+        ]);
+        let after = snapshot(&[
+            ("r/a/x.json", "22"),
+            ("r/b/x.json", "1"),
+            ("r/c/t/x.json", "333"),
+        ]);
+        let written = after.since_by_folder(&before, Path::new("r"));
+        assert_eq!(
+            written,
+            [Written::of(vec![2], vec![]), Written::of(vec![3], vec![])]
+        );
     }
 
     #[test]

@@ -178,10 +178,10 @@ pub(super) fn this_program(task: &str) -> Result<Command, Error> {
 }
 
 /// A server in a process of its own; ends with this value.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
     /// Host and port.
-    pub(super) address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
@@ -193,7 +193,7 @@ impl Server {
 
     /// Starts a server that ends its first line with where it listens:
     /// `http://<host>:<port>`.
-    pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Error> {
         let program = command.get_program().display().to_string();
         let mut process = command
             .stdin(Stdio::null())
@@ -227,7 +227,7 @@ impl Server {
     }
 
     /// The id of its process.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 }

@@ -22,11 +22,17 @@ pub(super) struct Measured {
 impl Measured {
     /// `name` from `binaries`, about one loop of `repo`.
     pub(super) fn new(binaries: &Path, name: &str, repo: &Path, loop_id: &str) -> Self {
+        Self::of_fleet(binaries, name, repo)
+            .with("--loop")
+            .with(loop_id)
+    }
+
+    /// `name` from `binaries`, about the fleet of `repo`.
+    pub(super) fn of_fleet(binaries: &Path, name: &str, repo: &Path) -> Self {
         let repo = repo.display().to_string();
-        let arguments = ["--repo", repo.as_str(), "--loop", loop_id];
         Self {
             binary: binaries.join(name),
-            arguments: arguments.map(str::to_owned).to_vec(),
+            arguments: vec!["--repo".to_owned(), repo],
             environment: Vec::new(),
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn page(command: &str, machine: &[(&'static str, String)], table: &st
          The *floor* is measured in the same run, in turns with the figure beside it: a bare loop \
          that writes the same bytes to the same number of files with the same durability (one \
          `fdatasync` of a log per commit, rows appended, documents by temporary file and \
-         rename), or that reads the same bytes where a command only reads, or a server that \
+         rename, or for a fleet by an exchange with the temporary file, as the store does it), or that reads the same bytes where a command only reads, or a server that \
          answers with the same bytes from memory.\n\n\
          {table}\n\
          ## Machine\n\n{machine}\n",

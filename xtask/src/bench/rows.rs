@@ -11,7 +11,7 @@ use super::floor::{Floor, Snapshot, read_all};
 use super::process::Measured;
 use super::report::Row;
 use super::sample::{Sample, milliseconds, ratio, timed};
-use super::{Plan, alerts, control, inside, service};
+use super::{Figure, Plan, alerts, control, fleet, fleet_policy, fleet_service, inside, service};
 use crate::error::Error;
 use crate::gen_loop::GeneratedLoop;
 use crate::generated::names_in;
@@ -39,21 +39,31 @@ const TAIL: u64 = 128 * 1024;
 /// Measures everything; says on standard error what it is about.
 pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
-    eprintln!("warm pass …");
-    rows.extend(warm_pass(plan)?);
-    eprintln!("replay …");
-    rows.extend(replay(plan)?);
-    eprintln!("growth …");
-    rows.push(growth(plan)?);
-    eprintln!("status …");
-    rows.push(status(plan)?);
-    eprintln!("service …");
-    rows.extend(service::measure(plan)?);
-    eprintln!("control …");
-    rows.extend(control::measure(plan)?);
-    eprintln!("alerts …");
-    rows.push(alerts::measure(plan)?);
+    for figure in &plan.figures {
+        eprintln!("{figure:?} …");
+        match figure {
+            Figure::Loop => {
+                rows.extend(warm_pass(plan)?);
+                rows.extend(replay(plan)?);
+                rows.push(growth(plan)?);
+                rows.push(status(plan)?);
+            }
+            Figure::Service => rows.extend(service::measure(plan)?),
+            Figure::Control => rows.extend(control::measure(plan)?),
+            Figure::Alerts => rows.push(alerts::measure(plan)?),
+            Figure::Fleet => rows.extend(fleet::measure(plan)?),
+            Figure::FleetService => rows.extend(fleet_service::measure(plan)?),
+            Figure::FleetPolicy => rows.extend(fleet_policy::measure(plan)?),
+        }
+    }
     Ok(rows)
+}
+
+/// The time, in whole seconds.
+pub(super) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since_epoch.unwrap_or_default().as_secs();
+    Timestamp::from_epoch_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// A repository under measurement.
@@ -73,13 +83,10 @@ impl Bench {
 
     /// A loop with `events` events that nobody has looked at yet.
     pub(super) fn create(plan: &Plan, name: &str, events: u64) -> Result<Self, Error> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since_epoch.unwrap_or_default().as_secs();
-        let now = Timestamp::from_epoch_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
         let loop_id = LoopId::new("bench-loop")?;
         let repo = plan.directory.join(name);
         Ok(Self {
-            generated: GeneratedLoop::create(&repo, loop_id, events, now)?,
+            generated: GeneratedLoop::create(&repo, loop_id, events, now())?,
         })
     }
 

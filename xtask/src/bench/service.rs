@@ -82,8 +82,13 @@ struct Watched {
 /// The service on the loop's repository, acting through a runtime if it is
 /// given one.
 pub(super) fn start(plan: &Plan, bench: &Bench, runtime: Option<&Path>) -> Result<Server, Error> {
+    serve(plan, bench.generated.repo(), runtime)
+}
+
+/// [`start`] for any repository.
+pub(super) fn serve(plan: &Plan, repo: &Path, runtime: Option<&Path>) -> Result<Server, Error> {
     let mut command = Command::new(plan.binaries.join("ops-manager-sprite-service"));
-    command.arg("--repo").arg(bench.generated.repo());
+    command.arg("--repo").arg(repo);
     command
         .args(["--port", "0"])
         .env_remove("OPS_MANAGER_SERVICE_TOKEN");

@@ -39,6 +39,10 @@ struct BegunKey {
     state: InProgress,
     /// Which process executes it.
     owner: KeyOwner,
+    /// The idempotency key in the rows of the control; none if a script of
+    /// `--scripts-dir` executes it.
+    #[schemars(default, skip_serializing_if = "Option::is_none", with = "String")]
+    control_key: Option<String>,
 }
 
 /// The answer to a control request.

@@ -278,3 +278,27 @@ fn a_log_that_was_replaced_is_counted_again() {
     );
     assert_eq!(receiver.received()[2].json()["event"]["category"], "z");
 }
+
+#[test]
+fn a_byte_order_mark_and_a_bare_nan_do_not_break_a_row() {
+    let (world, receiver) = world(Reply::Say(503, "down".to_owned()));
+    let mark = "\u{feff}";
+    world.escalate(&[
+        format!(r#"{mark}{{"category":"a","x":NaN}}"#),
+        format!(r#"{mark}{{"category":"b"}}"#),
+    ]);
+    world.run("t-1");
+    let rows = world.rows();
+    assert_eq!(rows[0]["escalationCategory"], "a");
+    assert_eq!(rows[1]["reasonCode"], "invalid_escalation_json");
+    // The row is recognised when it is tried again.
+    world.run("t-2");
+    let sent = receiver.received();
+    assert_eq!(sent.len(), 2);
+    for request in sent {
+        assert_eq!(
+            request.json()["escalation"],
+            json!({"category": "a", "x": null})
+        );
+    }
+}

@@ -72,6 +72,29 @@ fn configured_headers_are_added_and_replace_nothing() {
 }
 
 #[test]
+fn headers_are_sent_in_the_contracts_order() {
+    let mut sink = webhook("URL");
+    sink["authTokenEnv"] = json!("TOKEN");
+    sink["headers"] = json!({"X-B": "1", "Content-Type": "text/x", "X-A": "2"});
+    let (_, receiver) = deliver(sink, row("x", "t"), &[("TOKEN", "tok-1")]);
+    let request = only(&receiver);
+    let ours = ["content-type", "authorization", "x-b", "x-a"];
+    let sent = request.headers.iter().map(|(name, _)| name.as_str());
+    let sent: Vec<&str> = sent.filter(|name| ours.contains(name)).collect();
+    // Lines of one name stand together.
+    assert_eq!(
+        sent,
+        [
+            "content-type",
+            "content-type",
+            "authorization",
+            "x-b",
+            "x-a"
+        ]
+    );
+}
+
+#[test]
 fn a_token_that_is_not_set_is_not_sent() {
     let mut sink = webhook("URL");
     sink["authTokenEnv"] = json!("TOKEN");

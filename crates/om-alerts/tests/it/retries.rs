@@ -350,3 +350,54 @@ fn a_state_written_by_the_scripts_retries_nothing() {
     let state = outage.world.run("t-1");
     assert_eq!((state.retried_count, state.pending_count), (0, 0));
 }
+
+#[test]
+fn a_pass_gives_up_on_a_sink_that_does_not_answer_and_leaves_its_retries_as_they_are() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let does_hang = Arc::clone(&hangs);
+    let receiver = Receiver::scripted(move |_| {
+        if does_hang.load(Ordering::SeqCst) {
+            Reply::Hang
+        } else {
+            Reply::Say(503, "down".to_owned())
+        }
+    });
+    let is_up = Arc::clone(&hangs);
+    let good = Receiver::scripted(move |_| {
+        if is_up.load(Ordering::SeqCst) {
+            Reply::ok()
+        } else {
+            Reply::Say(503, "down".to_owned())
+        }
+    });
+    let (bad_url, good_url) = (receiver.url("/"), good.url("/"));
+    let environment = Environment::fixed([("BAD", bad_url.as_str()), ("GOOD", good_url.as_str())]);
+    let mut hurried = webhook("BAD");
+    hurried["timeoutSeconds"] = json!(1);
+    let sinks = json!({"bad": hurried, "good": webhook("GOOD")});
+    let world = World::new(&config(sinks), environment);
+    world.escalate(&["a", "b", "c"].map(|category| row(category, "t").to_string()));
+    world.pass("t-1");
+    hangs.store(true, Ordering::SeqCst);
+    let before = (receiver.count(), good.count());
+    world.later(60);
+    world.escalate(&[row("new", "t").to_string()]);
+    let state = world.pass("t-2");
+    // One retry and the new row; the other sink gets all of its own.
+    assert_eq!(receiver.count() - before.0, 2);
+    assert_eq!(good.count() - before.1, 4);
+    let attempts: Vec<_> = state
+        .pending_deliveries
+        .iter()
+        .map(|pending| (pending.line, pending.attempts, pending.trace_id.as_str()))
+        .collect();
+    assert_eq!(
+        attempts,
+        [(1, 2, "t-2"), (2, 1, "t-1"), (3, 1, "t-1"), (4, 1, "t-2")]
+    );
+    assert_eq!(state.retried_count, 4);
+    // By hand all of them are tried.
+    let before = receiver.count();
+    world.run("t-3");
+    assert_eq!(receiver.count() - before, 4);
+}

@@ -135,3 +135,67 @@ fn two_runs_at_the_same_time_send_every_row_once() {
     });
     assert_eq!(receiver.count(), 3);
 }
+
+#[test]
+fn nothing_is_sent_that_could_not_be_recorded() {
+    for file in [LoopFile::AlertRows, LoopFile::AlertDispatchState] {
+        let (world, receiver) = world();
+        fs::create_dir_all(world.path(file)).expect("in the way");
+        for _ in 0..2 {
+            world.try_run("t-run", RetryMode::All).expect_err("stops");
+        }
+        assert_eq!(receiver.count(), 0, "{file:?}");
+        assert_eq!(world.rows().len(), 0);
+    }
+}
+
+#[test]
+fn looking_whether_rows_can_be_written_leaves_nothing_behind() {
+    let (world, receiver) = world();
+    fs::create_dir_all(world.path(LoopFile::AlertDispatchState)).expect("in the way");
+    world.try_run("t-run", RetryMode::All).expect_err("stops");
+    let rows = world.path(LoopFile::AlertRows);
+    let folder = rows.parent().expect("a folder");
+    assert_eq!(fs::read_dir(folder).expect("is there").count(), 0);
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn who_cannot_record_what_was_sent_says_that_it_was_sent() {
+    let in_the_way: Arc<Mutex<Option<PathBuf>>> = Arc::default();
+    let path = Arc::clone(&in_the_way);
+    let receiver = Receiver::scripted(move |_| {
+        if let Some(path) = path.lock().expect("not poisoned").clone() {
+            fs::create_dir_all(path).expect("in the way");
+        }
+        Reply::ok()
+    });
+    let url = receiver.url("/");
+    let environment = Environment::fixed([("URL", url.as_str())]);
+    let world = World::new(&config(json!({"relay": webhook("URL")})), environment);
+    *in_the_way.lock().expect("not poisoned") = Some(world.path(LoopFile::AlertRows));
+    world.escalate(&[row("a", "t").to_string()]);
+    let error = world.try_run("t-1", RetryMode::All).expect_err("stops");
+    assert_eq!(receiver.count(), 1);
+    let text = error.to_string();
+    assert!(text.starts_with("an alert was sent, but"), "{text}");
+    assert!(text.contains("alerts.jsonl"), "{text}");
+}
+
+#[test]
+fn a_cursor_beyond_all_numbers_is_ahead_of_the_file() {
+    for offset in [
+        "1e30",
+        "99999999999999999999999",
+        "\"99999999999999999999999\"",
+    ] {
+        let (world, receiver) = world();
+        world.write_state(&format!("{{\"escalationsLineOffset\":{offset}}}"));
+        let error = world.try_run("t-run", RetryMode::All).expect_err("ahead");
+        assert_eq!(
+            error.to_string(),
+            "dispatch state offset is ahead of escalation file: 9223372036854775807 > 3"
+        );
+        assert_eq!(receiver.count(), 0);
+    }
+}

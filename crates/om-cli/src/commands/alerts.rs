@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::args::{given, required, resolve_repo, trace_id};
 use crate::command::{CommandLine, Logging, block_on, now, output_error};
 use crate::config::Config;
+use crate::console::style::printable;
 use crate::error::CliError;
 
 /// What a test notification calls itself, wherever it shows up.
@@ -158,7 +159,8 @@ fn answer(result: &SinkResult) -> String {
         .http_status
         .map_or("no answer".to_owned(), |status| format!("HTTP {status}"));
     match &result.message {
-        Some(message) => format!("{status}: {message}"),
+        // Whoever answered does not get to drive the terminal.
+        Some(message) => format!("{status}: {}", printable(message)),
         None => format!("{status}, without a text"),
     }
 }
@@ -182,4 +184,24 @@ fn refused(sink: &RoutedSink, result: &SinkResult) -> String {
         sink.kind.as_str(),
         answer(result)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use om_model::alerts::sinks::SinkType;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_cannot_drive_the_terminal() {
+        let result = SinkResult {
+            id: "a".to_owned(),
+            kind: json::text(&json::to_value(&SinkType::Webhook)),
+            status: SinkStatus::Success,
+            http_status: Some(200),
+            reason_code: None,
+            message: Some("ok\u{1b}[31mred \u{7}bell".to_owned()),
+        };
+        assert_eq!(answer(&result), "HTTP 200: ok\\u{1b}[31mred \\u{7}bell");
+    }
 }

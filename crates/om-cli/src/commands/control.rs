@@ -8,22 +8,22 @@ use std::path::PathBuf;
 use clap::Args;
 use om_control::{
     ControlOutcome, ControlRequest, LocalControl, Progress, SystemClock, Transport, TypedNumbers,
-    service,
+    service, service_token,
 };
-use om_http::Secret;
+use om_http::{Secret, Secrets};
 use om_model::LoopId;
 use om_model::control::{ControlRequestSettings, Intent};
 use om_model::health::TransportMode;
 use om_model::json;
 use om_stage::Hook;
 use om_store::RepoLayout;
-use om_transport::service_client::{HOOK_VARIABLE, ServiceClient};
+use om_transport::service_client::{HOOK_VARIABLE, ServiceClient, TypedRetry};
 
 use self::page::ControlView;
 use super::confirm_intent::{parsed_intent, patience};
 use crate::args::{self, Target, at_least_one, environment, given, non_negative};
 use crate::command::{CommandLine, Logging, print_document};
-use crate::console::style::{Look, stdout_is_terminal};
+use crate::console::style::{Look, printable, stdout_is_terminal};
 use crate::error::CliError;
 
 /// Default of `--runtime-timeout-seconds`.
@@ -32,10 +32,10 @@ const DEFAULT_RUNTIME_TIMEOUT: u64 = 120;
 const MAX_RUNTIME_TIMEOUT: u64 = 3_600;
 
 /// Arguments of `ops-manager-control`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Control {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// What to do: cancel, approve or reject [required]
     #[arg(long, value_name = "INTENT")]
     intent: Option<String>,
@@ -68,10 +68,10 @@ pub struct Control {
     /// Makes a repetition recognisable to the service
     /// [default: <intent>-<time>-<process>]
     #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
+    pub(super) idempotency_key: Option<String>,
     /// Trace id to record [default: $OPS_MANAGER_TRACE_ID, else random]
     #[arg(long, value_name = "ID")]
-    trace_id: Option<String>,
+    pub(super) trace_id: Option<String>,
     /// Who asks [default: $USER, else unknown]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -178,20 +178,32 @@ or a flag is invalid (error: line on stderr).";
 }
 
 /// The client's own error line; the row on stdout is the result all the same.
-fn tell_diagnostics(outcome: &ControlOutcome) {
+pub(super) fn tell_diagnostics(outcome: &ControlOutcome) {
     if let Some(text) = outcome
         .diagnostics
         .as_deref()
         .filter(|text| !text.is_empty())
     {
         // Nobody is left to tell if stderr is gone too.
-        let _ = writeln!(io::stderr(), "{}", text.trim_end());
+        let _ = writeln!(io::stderr(), "{}", on_stderr(text));
     }
 }
 
+/// An `error:` line is one line, whatever a server said; a hook's own words
+/// keep theirs.
+fn on_stderr(text: &str) -> String {
+    let text = text.trim_end();
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join(if text.starts_with("error:") {
+        "; "
+    } else {
+        "\n"
+    })
+}
+
 /// A checked command line.
-struct Prepared {
-    request: ControlRequest,
+pub(super) struct Prepared {
+    pub(super) request: ControlRequest,
     means: Means,
 }
 
@@ -202,18 +214,26 @@ enum Means {
 
 impl Prepared {
     fn run(&self, told: &mut dyn FnMut(Progress<'_>)) -> Result<ControlOutcome, CliError> {
-        let transport = match &self.means {
+        let clock = SystemClock::default();
+        Ok(om_control::run(
+            &self.request,
+            self.transport(),
+            &clock,
+            told,
+        )?)
+    }
+
+    pub(super) fn transport(&self) -> Transport<'_> {
+        match &self.means {
             Means::Local(local) => Transport::Local(local),
             Means::Service(client) => Transport::Service(client),
-        };
-        let clock = SystemClock::default();
-        Ok(om_control::run(&self.request, transport, &clock, told)?)
+        }
     }
 }
 
 impl Control {
     /// Checks in the order of §3.1.2.
-    fn prepare(&self) -> Result<Prepared, CliError> {
+    pub(super) fn prepare(&self) -> Result<Prepared, CliError> {
         self.target.check_given()?;
         let intent = parsed_intent(self.intent.as_ref())?;
         let transport = TransportMode::parse(self.transport.as_deref().unwrap_or("local"))
@@ -283,7 +303,10 @@ impl Control {
     }
 
     fn local(&self, layout: &RepoLayout) -> LocalControl {
+        // Runtime and hooks inherit the one and may know of the other.
+        let flag = given(self.service_token.as_ref()).map(Secret::new);
         LocalControl {
+            secrets: Secrets::new(flag.into_iter().chain(service_token())),
             typed: TypedNumbers {
                 timeout_seconds: self.timeout_seconds.clone(),
                 interval_seconds: self.interval_seconds.clone(),
@@ -293,19 +316,23 @@ impl Control {
     }
 
     fn client(&self, request: &ControlRequest) -> Result<ServiceClient, CliError> {
+        // They are there whatever becomes of the rest (§3.1.2).
+        let folder = request.layout.loop_files(&request.loop_id).telemetry_dir();
+        std::fs::create_dir_all(&folder).map_err(|error| CliError::at(&folder, error))?;
         let base_url = given(self.service_base_url.as_ref()).ok_or_else(|| {
             CliError::new("--service-base-url is required when --transport sprite_service")
         })?;
-        let token = given(self.service_token.as_ref())
-            .map(str::to_owned)
-            .or_else(|| environment("OPS_MANAGER_SERVICE_TOKEN"));
+        let flag = given(self.service_token.as_ref()).map(Secret::new);
         let client = service::client(
             Secret::new(base_url),
-            token.map(Secret::new),
+            flag.or_else(service_token),
             &request.settings,
             Hook::from_env(HOOK_VARIABLE),
         )?;
-        Ok(client)
+        Ok(client.with_typed(TypedRetry {
+            attempts: self.retry_attempts.clone(),
+            seconds: self.retry_backoff_seconds.clone(),
+        }))
     }
 }
 
@@ -324,6 +351,17 @@ mod tests {
                 Err(error) => error.message,
             },
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_error_line_is_one_line_and_moves_no_cursor() {
+        for (text, shown) in [
+            ("error: code=500): a\r\nb\n\n", "error: code=500): a; b"),
+            ("error: \u{1b}[2Jx\ty", "error: \\u{1b}[2Jx\\u{9}y"),
+            ("first\nsecond\u{7}\n", "first\nsecond\\u{7}"),
+        ] {
+            assert_eq!(on_stderr(text), shown);
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ops-manager demo`: the main job on recorded runtime data.
+//! `ops-manager demo`: a whole fleet and one cycle over it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::error::CliError;
 /// Arguments of `ops-manager demo`.
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// Folder to build the scratch repositories in; must not exist yet
+    /// Folder to build the scratch fleet in; must not exist yet
     /// [default: a new folder in the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     into: Option<String>,
@@ -24,14 +24,15 @@ pub struct Demo {
 
 impl CommandLine for Demo {
     const NAME: &'static str = "ops-manager demo";
-    const SUMMARY: &'static str = "Show the ops manager at work on recorded loops";
-    const ABOUT: &'static str = "Show the ops manager at work: build scratch repositories from \
-        recorded loop runs, reconcile each, half of them through a sprite service, and show what \
-        an operator sees and hears.";
+    const SUMMARY: &'static str = "Show the ops manager at work on a fleet of a dozen loops";
+    const ABOUT: &'static str = "Show the ops manager at work: build a fleet of a dozen loops, \
+        half of them behind sprite services, take it through one cycle, turn the kill switch, \
+        and show what an operator sees and hears.";
     const DETAILS: &'static str = "\
 Nothing outside the scratch folder is touched, no hook or configured path is
-used, nothing leaves this machine: services and alerts are on loopback. The
-folder is kept, so that you can look around.
+used, nothing leaves this machine: services and alerts are on loopback, the
+runtime is a stand-in. The folder is kept, so that you can look around; the
+services end with the demo.
 
 Examples:
   ops-manager demo

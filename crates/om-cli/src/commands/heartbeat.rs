@@ -14,7 +14,7 @@ use om_transport::heartbeat::{Alive, write_heartbeat};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Map, Value};
 
-use crate::args::{Target, given};
+use crate::args::{Target, given, interval};
 use crate::command::{CommandLine, Logging, now, print_document};
 use crate::error::CliError;
 
@@ -65,7 +65,11 @@ Examples:
 
     fn run(&self, out: &mut dyn Write) -> Result<u8, CliError> {
         self.target.check_given()?;
-        let every = self.every.as_deref().map(interval).transpose()?;
+        let every = self
+            .every
+            .as_deref()
+            .map(|text| interval("--every", text))
+            .transpose()?;
         let pid = self.pid.as_deref().map(process_id).transpose()?;
         let details = given(self.details.as_ref()).map(object).transpose()?;
         let (repo, loop_id) = self.target.resolve()?;
@@ -185,30 +189,6 @@ fn parse_stat(stat: &str) -> (bool, Option<String>) {
     (zombie, fields.nth(18).map(str::to_owned))
 }
 
-fn interval(text: &str) -> Result<Duration, CliError> {
-    let refuse = || {
-        CliError::new(format!(
-            "--every {text}: use seconds, or a number with s, m or h, e.g. 30s"
-        ))
-    };
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number = json::digits_text(number)
-        .filter(|n| *n >= 1)
-        .ok_or_else(refuse)?;
-    let scale = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(refuse()),
-    };
-    Ok(Duration::from_secs(
-        number.saturating_mul(scale).min(86_400),
-    ))
-}
-
 fn process_id(text: &str) -> Result<Pid, CliError> {
     let number = json::digits_text(text).filter(|n| *n >= 1);
     let number = number.ok_or_else(|| CliError::new("--pid must be an integer >= 1"))?;
@@ -230,16 +210,6 @@ fn object(text: &str) -> Result<Map<String, Value>, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn intervals_have_a_unit() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3_600), ("7", 7)] {
-            assert_eq!(interval(text), Ok(Duration::from_secs(seconds)));
-        }
-        for bad in ["", "0s", "x", "3d", "-1s", "1.5s"] {
-            assert!(interval(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_process_that_has_ended_is_not_alive_even_if_nobody_took_notice() {

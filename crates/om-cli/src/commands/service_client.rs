@@ -139,6 +139,7 @@ impl ServiceClientCommand {
             },
             connect_timeout: limit(connect_timeout),
             attempt_timeout: limit(attempt_timeout),
+            ..ServiceSettings::new(Secret::new(base_url))
         })
     }
 

@@ -1,195 +1,153 @@
-//! The demo: recorded loop runs, moved to the present, observed for real:
-//! half of them from their files, half through a sprite service, with
-//! somebody who hears the alerts.
+//! The demo: a fleet of a dozen loops in the present, half of them on the
+//! other side of a network, one whole cycle over it, and somebody who hears
+//! the alerts.
 
+mod fleet;
 mod page;
-mod samples;
-mod sprite;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
-use om_model::json;
+use om_model::{LoopId, json};
 use om_service::Inbox;
+use om_store::{FleetFile, RepoLayout};
 use serde_json::{Value, json};
 
-use super::style::Look;
+use self::fleet::{LOOPS, Place, SCOPE};
+use super::fleet::page::PageInputs;
+use super::scratch::{Program, Sprite, StubRuntime, start_run};
+use super::style::{Look, escape_controls};
 use crate::command::now;
 use crate::error::CliError;
-use sprite::Sprite;
+use crate::stop::StopRequest;
 
 /// The variable that the demo's alert sink takes its URL from.
 const ALERTS_URL: &str = "DEMO_ALERTS_URL";
 
-/// One recorded repository and how long ago its last event shall be.
-struct Scene {
-    sample: &'static str,
-    loop_id: &'static str,
-    /// Seconds.
-    age: i64,
-    heartbeat: bool,
-    /// Whether it runs on a sprite, behind a service.
-    sprite: bool,
+/// What an operator saw, step by step.
+struct Seen {
+    repo: PathBuf,
+    /// The fleet after one cycle.
+    fleet: PageInputs,
+    /// The dispatch after the kill switch.
+    dispatch: Value,
+    alerts: Vec<Value>,
 }
 
-const SCENES: [Scene; 8] = [
-    Scene {
-        sample: "running",
-        loop_id: "running",
-        age: 12,
-        heartbeat: true,
-        sprite: false,
-    },
-    Scene {
-        sample: "complete",
-        loop_id: "checkout-flow",
-        age: 45,
-        heartbeat: false,
-        sprite: true,
-    },
-    Scene {
-        sample: "awaiting-approval",
-        loop_id: "awaiting-approval",
-        age: 130,
-        heartbeat: false,
-        sprite: false,
-    },
-    Scene {
-        sample: "approved",
-        loop_id: "awaiting-approval",
-        age: 70,
-        heartbeat: false,
-        sprite: true,
-    },
-    Scene {
-        sample: "rejected",
-        loop_id: "awaiting-approval",
-        age: 95,
-        heartbeat: false,
-        sprite: false,
-    },
-    Scene {
-        sample: "max-iterations",
-        loop_id: "max-iterations",
-        age: 200,
-        heartbeat: false,
-        sprite: true,
-    },
-    Scene {
-        sample: "stuck",
-        loop_id: "stuck",
-        age: 430,
-        heartbeat: false,
-        sprite: false,
-    },
-    Scene {
-        sample: "role-failure",
-        loop_id: "role-failure",
-        age: 1_500,
-        heartbeat: false,
-        sprite: true,
-    },
-];
-
-/// One loop as it was found.
-struct Finding {
-    scene: &'static Scene,
-    /// Where its service answers, if it is on a sprite.
-    service: Option<String>,
-    /// What status says of it.
-    report: Value,
-}
-
-/// Builds the scratch repositories under `root`, reconciles each, and
-/// returns what an operator sees.
+/// Builds the fleet under `root`, takes it through one cycle, turns the kill
+/// switch, and returns what an operator sees.
 pub fn run(root: &Path, look: Look) -> Result<String, CliError> {
     let inbox = Inbox::open()?;
-    let sinks = root.join("alert-sinks.json");
-    std::fs::write(&sinks, json::pretty(&alert_sinks()) + "\n")
-        .map_err(|error| CliError::at(&sinks, error))?;
-    let stage = Stage {
-        root,
-        alert_sinks: sinks.display().to_string(),
-        alerts_url: inbox.url(),
-    };
-    let findings = SCENES.iter().map(|scene| stage.play(scene));
-    let findings = findings.collect::<Result<Vec<_>, _>>()?;
-    Ok(page::show(root, &findings, &inbox.received(), look))
+    let stage = Stage::build(root, &inbox)?;
+    let mut seen = stage.play()?;
+    seen.alerts = inbox.received();
+    escape_controls(&mut seen.dispatch);
+    seen.alerts.iter_mut().for_each(escape_controls);
+    Ok(page::show(root, &seen, look))
 }
 
-/// Where the scenes are played.
-struct Stage<'a> {
-    root: &'a Path,
-    alert_sinks: String,
-    alerts_url: String,
+/// The fleet, alive.
+struct Stage {
+    repo: PathBuf,
+    program: Program,
+    /// Ended when this is dropped.
+    _sprites: Vec<Sprite>,
 }
 
-impl Stage<'_> {
-    fn play(&self, scene: &'static Scene) -> Result<Finding, CliError> {
-        let repo = self.root.join(scene.sample);
-        let home = if scene.sprite {
-            self.root.join("sprites").join(scene.sample)
-        } else {
-            repo.clone()
-        };
-        samples::build(scene.sample, scene.age, &home, now())?;
-        std::fs::create_dir_all(&repo).map_err(|error| CliError::at(&repo, error))?;
-        let sprite = scene.sprite.then(|| Sprite::start(&home)).transpose()?;
-        let service = sprite.as_ref().map(|sprite| sprite.url.clone());
-        let repo = repo.display().to_string();
-        let target = ["--repo", repo.as_str(), "--loop", scene.loop_id];
-        if scene.heartbeat {
-            self.invoke("heartbeat", &target)?;
+impl Stage {
+    fn build(root: &Path, inbox: &Inbox) -> Result<Self, CliError> {
+        let repo = root.join("fleet");
+        // Where the commands look for a runtime, after the demo too.
+        let runtime = StubRuntime::install(repo.clone(), "superloop.sh")?;
+        let sinks = root.join("alert-sinks.json");
+        std::fs::write(&sinks, json::pretty(&alert_sinks()) + "\n")
+            .map_err(|error| CliError::at(&sinks, error))?;
+        let settings = vec![
+            (ALERTS_URL, inbox.url()),
+            ("OPS_MANAGER_ALERT_SINKS_FILE", sinks.display().to_string()),
+            ("SUPERLOOP_BIN", runtime.path().display().to_string()),
+        ];
+        let program = Program::new(settings, StopRequest::listen()?);
+        let mut sprites = Vec::new();
+        let mut urls = Vec::new();
+        for entry in &LOOPS {
+            let home = entry.home(root);
+            entry.build(&home, now())?;
+            urls.push(match entry.place {
+                Place::Here => None,
+                Place::Gone => Some(nowhere()?),
+                Place::Sprite => {
+                    if entry.heartbeat {
+                        beat(&program, &home, entry.id)?;
+                    }
+                    let sprite = Sprite::start(&program, &home, None)?;
+                    let url = sprite.url.clone();
+                    sprites.push(sprite);
+                    Some(url)
+                }
+            });
         }
-        let mut arguments = target.to_vec();
-        arguments.extend(["--alert-config-file", &self.alert_sinks]);
-        if let Some(url) = &service {
-            arguments.extend(["--transport", "sprite_service", "--service-base-url", url]);
-        }
-        self.invoke("reconcile", &arguments)?;
-        let mut report = self.invoke("status", &target)?;
-        super::style::escape_controls(&mut report);
-        Ok(Finding {
-            scene,
-            service,
-            report,
+        start_run(&repo, &LoopId::new(SCOPE)?)?;
+        let file = RepoLayout::new(repo.clone())
+            .fleet_files()
+            .path(FleetFile::Registry);
+        fleet::write(&file, &fleet::registry(&urls, now()))?;
+        Ok(Self {
+            repo,
+            program,
+            _sprites: sprites,
         })
     }
 
-    /// Runs a subcommand of this very program and returns what it prints.
-    fn invoke(&self, subcommand: &str, arguments: &[&str]) -> Result<Value, CliError> {
-        let output = own_program()?
-            .arg(subcommand)
-            .args(arguments)
-            .env(ALERTS_URL, &self.alerts_url)
-            .output()?;
-        if !output.status.success() {
-            let message = String::from_utf8_lossy(&output.stderr);
-            let message = message.trim().trim_start_matches("error: ");
-            return Err(CliError::new(format!("{subcommand}: {message}")));
-        }
-        Ok(json::parse(&output.stdout)?)
+    /// One cycle, then the kill switch and what would have happened.
+    fn play(&self) -> Result<Seen, CliError> {
+        self.ask(&[
+            "fleet-reconcile",
+            "--max-parallel",
+            "4",
+            "--deterministic-order",
+        ])?;
+        self.ask(&["fleet-policy"])?;
+        let handoff = self.ask(&["fleet-handoff"])?;
+        let fleet = PageInputs {
+            report: serde_json::from_value(self.ask(&["fleet-status"])?)?,
+            handoff,
+            registry: serde_json::from_value(self.ask(&["fleet-registry"])?)?,
+        };
+        self.ask(&[
+            "fleet",
+            "policy",
+            "set",
+            "kill-switch",
+            "on",
+            "--by",
+            "demo",
+        ])?;
+        Ok(Seen {
+            repo: self.repo.clone(),
+            fleet,
+            dispatch: self.ask(&["fleet-handoff", "--autonomous-execute", "--by", "demo"])?,
+            alerts: Vec::new(),
+        })
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value, CliError> {
+        let repo = self.repo.display().to_string();
+        let arguments = [arguments, &["--repo", &repo]].concat();
+        self.program.ask(&arguments)?.good()
     }
 }
 
-/// This program, as a process of its own: the demo must not obey hooks,
-/// settings and proxies of the operator's environment.
-fn own_program() -> Result<Command, CliError> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if is_setting(&name.to_string_lossy()) {
-            command.env_remove(name);
-        }
-    }
-    command.env("NO_PROXY", "127.0.0.1");
-    Ok(command)
+/// The loop of `home` says that it is alive.
+fn beat(program: &Program, home: &Path, id: &str) -> Result<(), CliError> {
+    let home = home.display().to_string();
+    let heartbeat = ["heartbeat", "--repo", &home, "--loop", id];
+    program.ask(&heartbeat)?.good().map(drop)
 }
 
-/// Whether a variable changes what the commands do.
-fn is_setting(name: &str) -> bool {
-    let is_proxy = name.to_ascii_lowercase().ends_with("_proxy");
-    is_proxy || name.starts_with("OPS_MANAGER_") || matches!(name, "SUPERLOOP_BIN" | "RUST_LOG")
+/// An address on this machine where nobody answers.
+fn nowhere() -> Result<String, CliError> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(format!("http://{}", listener.local_addr()?))
 }
 
 /// Everything goes to the demo's own receiver.
@@ -206,27 +164,4 @@ fn alert_sinks() -> Value {
             "routes": [],
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_scene_has_a_recorded_sample_and_half_are_on_sprites() {
-        for scene in &SCENES {
-            let sample = samples::SAMPLES.get_dir(scene.sample);
-            let events = format!(
-                "{}/.superloop/loops/{}/events.jsonl",
-                scene.sample, scene.loop_id
-            );
-            assert!(
-                sample.is_some_and(|dir| dir.get_file(events).is_some()),
-                "{}",
-                scene.sample
-            );
-        }
-        let sprites = SCENES.iter().filter(|scene| scene.sprite).count();
-        assert_eq!(sprites * 2, SCENES.len());
-    }
 }

@@ -392,7 +392,7 @@ fn tone_of(status: &str) -> Tone {
 }
 
 /// `text` as one word of a shell command.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

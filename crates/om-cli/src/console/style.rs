@@ -84,14 +84,15 @@ impl Look {
 /// of `value` as escapes, so that printing it cannot drive a terminal.
 pub fn escape_controls(value: &mut Value) {
     match value {
-        Value::String(text) if text.contains(is_dangerous) => *text = escaped(text),
+        Value::String(text) if text.contains(is_dangerous) => *text = printable(text),
         Value::Array(items) => items.iter_mut().for_each(escape_controls),
         Value::Object(members) => members.values_mut().for_each(escape_controls),
         _ => {}
     }
 }
 
-fn escaped(text: &str) -> String {
+/// `text` with such characters as escapes.
+pub fn printable(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut out, c| {
             if is_dangerous(c) {

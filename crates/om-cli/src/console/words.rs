@@ -2,6 +2,8 @@
 //!
 //! One table, so that every place says the same thing about the same code.
 
+pub mod fleet;
+
 /// What a person needs to know about one health reason code.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {

@@ -112,7 +112,7 @@ fn file(artifact: Artifact, path: PathBuf) -> RuntimeFile {
 
 /// The document at `path`; `None` if it cannot be read. The runtime rewrites
 /// some in place, so a broken one is read once more after a moment.
-pub(crate) fn settled(path: &Path, clock: &dyn Clock) -> Option<Artifact> {
+fn settled(path: &Path, clock: &dyn Clock) -> Option<Artifact> {
     let found = read_artifact(path).ok()?;
     if !matches!(found, Artifact::Broken(_)) {
         return Some(found);

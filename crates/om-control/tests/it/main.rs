@@ -18,6 +18,7 @@ mod quoting;
 mod rows;
 mod runtimes;
 mod runtimes_odd;
+mod secrets;
 mod service;
 mod service_answers;
 mod support;

@@ -28,6 +28,7 @@ pub(crate) fn entry_of(pid: u32, process_start: Option<u64>) -> PendingIntent {
         boot_id: here.boot_id.clone(),
         pid,
         process_start,
+        ended: false,
     }
 }
 

@@ -176,27 +176,63 @@ fn a_blank_list_is_empty() {
     }
 }
 
+/// A folder in the place of a journal: the commit of an outcome has to fail.
+const BLOCKS: &str =
+    r#"mkdir -p "$repo/.superloop/ops-manager/nightly/intents.jsonl/x"; echo done"#;
+
+/// Whether the entry of a living process that is not this one would be left
+/// alone: what another process sees.
+fn recover_elsewhere(repo: &Repo) -> usize {
+    let scope = Scope::open(repo.files().scope_dir()).expect("a scope");
+    let now = TestClock::default().now();
+    // Seen from elsewhere, our process lives.
+    let rows = recover_pending(&scope, &repo.files(), now, &|entry, now| {
+        let mut other = entry.clone();
+        other.pid = 1;
+        other.process_start = None;
+        is_alive(&other, now)
+    });
+    rows.expect("recovered").len()
+}
+
 #[test]
-fn an_outcome_that_cannot_be_recorded_is_told_and_stays_pending() {
+fn an_outcome_that_cannot_be_recorded_is_told_and_stays_pending_as_ended() {
     let repo = Repo::new();
-    // A folder in the place of a journal: the second commit has to fail.
-    let blocks = r#"mkdir -p "$repo/.superloop/ops-manager/nightly/intents.jsonl/x"; echo done"#;
-    let local = repo.runtime(blocks);
+    let local = repo.runtime(BLOCKS);
     let request = repo.request(Intent::Approve);
-    let error = run(
-        &request,
-        Transport::Local(&local),
-        &TestClock::default(),
-        &mut |_| {},
-    )
-    .expect_err("is not recorded");
+    let clock = TestClock::default();
+    let error =
+        run(&request, Transport::Local(&local), &clock, &mut |_| {}).expect_err("is not recorded");
     let text = error.to_string();
     assert!(
         text.contains("executed_unconfirmed") && text.contains("tr-77"),
         "{text}"
     );
-    assert_eq!(repo.pending().len(), 1);
+    let pending = repo.pending();
+    assert_eq!((pending.len(), &pending[0]["ended"]), (1, &json!(true)));
     fs::remove_dir_all(repo.files().path(LoopFile::Intents)).expect("unblocked");
-    assert_eq!(recover(&repo), 1);
-    assert_eq!(repo.rows(LoopFile::Intents).len(), 1);
+    assert_eq!(recover_elsewhere(&repo), 1, "although the process lives");
+    for rows in repo.all_rows() {
+        assert_eq!((rows.len(), &rows[0]["recovered"]), (1, &json!(true)));
+    }
+    assert_eq!(repo.pending(), Vec::<Value>::new());
+}
+
+#[test]
+fn recording_an_outcome_is_tried_again() {
+    let repo = Repo::new();
+    let local = repo.runtime(BLOCKS);
+    let in_the_way = repo.files().path(LoopFile::Intents);
+    let clock = TestClock::with(move |_| {
+        if in_the_way.is_dir() {
+            fs::remove_dir_all(&in_the_way).expect("unblocked");
+        }
+    });
+    let request = repo.request(Intent::Approve);
+    let outcome = run(&request, Transport::Local(&local), &clock, &mut |_| {});
+    assert_eq!(outcome.expect("recorded").exit_code(), 0);
+    for rows in repo.all_rows() {
+        assert_eq!((rows.len(), rows[0].get("recovered")), (1, None));
+    }
+    assert_eq!(repo.pending(), Vec::<Value>::new());
 }

@@ -3,6 +3,7 @@
 use om_control::outcome::{Confirmation, Ended, Outcome, local};
 use om_control::rows::{Author, Rows};
 use om_control::service::evaluate;
+use om_http::Secrets;
 use om_model::control::{Intent, PendingIntent};
 use om_model::health::TransportMode;
 use om_model::{Timestamp, TraceId, json};
@@ -31,6 +32,7 @@ fn entry() -> PendingIntent {
         boot_id: "b".to_owned(),
         pid: 7,
         process_start: Some(9),
+        ended: false,
     }
 }
 
@@ -79,7 +81,11 @@ fn a_replayed_answer_of_a_service_is_marked() {
     };
     let answer = br#"{"ok":false,"exitCode":2,"replayed":true,
         "result":{"status":"ambiguous","confirmExitCode":1,"confirm":{"confirmed":false}}}"#;
-    insta::assert_snapshot!(show(&all(&entry, &evaluate(answer), Author::Actor)));
+    insta::assert_snapshot!(show(&all(
+        &entry,
+        &evaluate(answer, &Secrets::default()),
+        Author::Actor
+    )));
 }
 
 #[test]

@@ -233,3 +233,26 @@ fn a_client_hook_that_fails_passes_its_exit_code_and_its_words() {
     assert_eq!(outcome.row.command_output.as_deref(), Some("{}"));
     assert_eq!(outcome.diagnostics.as_deref(), Some("error: no route"));
 }
+
+#[test]
+fn a_client_hook_has_as_long_as_the_control() {
+    let repo = Repo::new();
+    for (runtime, limit) in [(120, Some(120 + 32 + 15)), (0, None)] {
+        let mut request = request(&repo);
+        request.settings.runtime_timeout_seconds = Some(runtime);
+        let client = client(Secret::new("http://h"), None, &request.settings, None);
+        let limit = limit.map(std::time::Duration::from_secs);
+        assert_eq!(client.expect("a client").settings().hook_timeout, limit);
+    }
+}
+
+#[test]
+fn a_query_in_the_base_url_is_not_recorded() {
+    let repo = Repo::new();
+    let outcome = control(&repo, "http://127.0.0.1:1/x?k=qu3ry-s3cret", None);
+    let shown = "POST http://127.0.0.1:1/x?[redacted]/ops/control";
+    assert_eq!(outcome.row.command, shown);
+    for row in repo.all_rows().concat() {
+        assert!(!row.to_string().contains("qu3ry"), "{row}");
+    }
+}

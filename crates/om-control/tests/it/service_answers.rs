@@ -1,6 +1,7 @@
 //! What a service's answer means (chapter 03 §3.1.4 B.5).
 
 use om_control::service::{body, evaluate, total_limit};
+use om_http::{Secret, Secrets};
 use om_model::control::{
     ConfirmationStatus as C, ControlReasonCode, ControlRequestSettings, ControlStatus as S,
     ExecutionStatus as E, PendingIntent,
@@ -110,7 +111,7 @@ fn status_and_confirmation_follow_the_answer() {
             true,
         ),
     ] {
-        let outcome = evaluate(answer.as_bytes());
+        let outcome = evaluate(answer.as_bytes(), &Secrets::default());
         assert_eq!(outcome.status.as_str(), status, "{answer}");
         assert_eq!(outcome.confirmation, confirmation, "{answer}");
         assert_eq!(outcome.exit_code, exit_code, "{answer}");
@@ -148,11 +149,8 @@ fn the_confirmations_verdict_is_taken_over() {
         (json!({"confirmExitCode": null}), 0, None, false),
         (json!({"confirmExitCode": 2.0}), 2, None, false),
     ] {
-        let outcome = evaluate(
-            json!({"ok": false, "result": result})
-                .to_string()
-                .as_bytes(),
-        );
+        let answer = json!({"ok": false, "result": result}).to_string();
+        let outcome = evaluate(answer.as_bytes(), &Secrets::default());
         assert_eq!(outcome.confirm_exit_code, exit_code, "{result}");
         assert_eq!(outcome.confirm, document, "{result}");
         assert_eq!(outcome.attempted, attempted, "{result}");
@@ -161,13 +159,16 @@ fn the_confirmations_verdict_is_taken_over() {
 
 #[test]
 fn the_answer_is_recorded_compactly_in_its_order() {
-    let outcome = evaluate(b" {\"replayed\" : true,\n \"ok\":true, \"exitCode\":0.0}\n");
+    let outcome = evaluate(
+        b" {\"replayed\" : true,\n \"ok\":true, \"exitCode\":0.0}\n",
+        &Secrets::default(),
+    );
     assert_eq!(
         outcome.output,
         r#"{"replayed":true,"ok":true,"exitCode":0}"#
     );
     assert!(outcome.replayed);
-    assert!(!evaluate(br#"{"ok":true,"replayed":1}"#).replayed);
+    assert!(!evaluate(br#"{"ok":true,"replayed":1}"#, &Secrets::default()).replayed);
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn an_answer_that_cannot_be_used_is_a_failed_command() {
             "result.confirmExitCode is {}",
         ),
     ] {
-        let outcome = evaluate(answer.as_bytes());
+        let outcome = evaluate(answer.as_bytes(), &Secrets::default());
         assert_eq!(outcome.status, S::FailedCommand, "{answer}");
         assert_eq!(
             (outcome.exit_code, outcome.confirmed),
@@ -213,7 +214,7 @@ fn an_answer_that_cannot_be_used_is_a_failed_command() {
 fn a_service_that_refuses_the_target_is_believed() {
     let refused = json!({"ok": false, "exitCode": 1,
         "result": {"status": "failed_command", "reasonCode": "control_target_mismatch"}});
-    let outcome = evaluate(refused.to_string().as_bytes());
+    let outcome = evaluate(refused.to_string().as_bytes(), &Secrets::default());
     assert_eq!(
         outcome.reason_code(),
         Some(ControlReasonCode::ControlTargetMismatch)
@@ -225,14 +226,14 @@ proptest! {
 
     #[test]
     fn any_answer_is_an_outcome(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        evaluate(&bytes);
+        evaluate(&bytes, &Secrets::default());
     }
 
     #[test]
     fn any_result_is_an_outcome(status in ".{0,12}", code in any::<i64>(), ok in any::<bool>()) {
         let answer = json!({"ok": ok, "exitCode": code,
             "result": {"status": status, "confirmExitCode": code}});
-        let outcome = evaluate(answer.to_string().as_bytes());
+        let outcome = evaluate(answer.to_string().as_bytes(), &Secrets::default());
         prop_assert_eq!(outcome.confirm_exit_code, code);
         if !status.is_empty() && status != "null" {
             prop_assert_eq!(outcome.status.as_str(), status.as_str());
@@ -271,4 +272,28 @@ fn the_time_limit_covers_both_sides() {
     assert_eq!(total_limit(&with(true, 120)), Some(120 + 32 + 15));
     assert_eq!(total_limit(&with(false, 120)), Some(120 + 15));
     assert_eq!(total_limit(&with(true, 0)), None);
+}
+
+#[test]
+fn what_a_service_says_is_recorded_without_secrets() {
+    let secrets = Secrets::new([Secret::new("t0ken-of-the-sprite"), Secret::new("abc")]);
+    for answer in [
+        r#"{"ok":true,"a":"x t0ken-of-the-sprite","result":{"status":"abc","confirm":["abc"]}}"#,
+        r#"{"ok":true,"result":{"status":"t0ken\u002dof-the-sprite","t0ken-of-the-sprite":1}}"#,
+        r#"{"ok":true,"result":{"confirmExitCode":"t0ken-of-the-sprite"}}"#,
+        r#"{"ok":true,"result":{"confirmExitCode":["abc"]}}"#,
+        "no JSON: t0ken-of-the-sprite abc",
+    ] {
+        let outcome = evaluate(answer.as_bytes(), &secrets);
+        let recorded = format!("{outcome:?}");
+        assert!(recorded.contains("[redacted]"), "{recorded}");
+        for secret in ["t0ken-of", "of-the-sprite", "abc"] {
+            assert!(!recorded.contains(secret), "{recorded}");
+        }
+    }
+    let usual = evaluate(
+        br#"{"ok":true,"exitCode":0}"#,
+        &Secrets::new([Secret::new("0")]),
+    );
+    assert_eq!(usual.output, r#"{"ok":true,"exitCode":0}"#);
 }

@@ -13,6 +13,7 @@ use om_control::runtime::Runtime;
 use om_control::{
     Clock, ControlOutcome, ControlRequest, LocalControl, Transport, TypedNumbers, run,
 };
+use om_http::Secrets;
 use om_model::control::{ControlRequestSettings, Intent};
 use om_model::{LoopId, Timestamp, TraceId, json};
 use om_stage::Hook;
@@ -193,6 +194,7 @@ pub(crate) fn local(runtime: Runtime) -> LocalControl {
         confirm_hook: None,
         snapshot_hook: None,
         typed: TypedNumbers::default(),
+        secrets: Secrets::default(),
     }
 }
 

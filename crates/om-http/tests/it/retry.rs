@@ -1,6 +1,6 @@
 //! Pauses between attempts.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use om_http::{Backoff, is_worth_repeating, retry_after};
 use proptest::prelude::*;
@@ -50,7 +50,9 @@ fn a_retry_after_up_to_thirty_seconds_replaces_a_shorter_pause() {
 }
 
 #[test]
-fn a_retry_after_header_is_read_as_seconds() {
+fn a_retry_after_header_is_read_as_seconds_or_as_a_date() {
+    // Fri, 31 Dec 1999 23:59:30 GMT.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_770);
     for (value, expected) in [
         (Some("0"), Some(0)),
         (Some(" 12 "), Some(12)),
@@ -58,11 +60,16 @@ fn a_retry_after_header_is_read_as_seconds() {
         (Some("-1"), None),
         (Some("1.5"), None),
         (Some(""), None),
-        (Some("Fri, 31 Dec 1999 23:59:59 GMT"), None),
+        (Some("Fri, 31 Dec 1999 23:59:59 GMT"), Some(29)),
+        (Some(" Friday, 31-Dec-99 23:59:59 GMT "), Some(29)),
+        (Some("Fri Dec 31 23:59:59 1999"), Some(29)),
+        (Some("Fri, 31 Dec 1999 23:59:29 GMT"), Some(0)),
+        (Some("Fri, 31 Dec 1999 23:59:59"), None),
+        (Some("soon"), None),
         (None, None),
     ] {
         assert_eq!(
-            retry_after(value),
+            retry_after(value, now),
             expected.map(Duration::from_secs),
             "{value:?}"
         );

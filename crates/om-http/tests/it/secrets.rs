@@ -1,7 +1,8 @@
 //! Secrets stay where they are.
 
-use om_http::{REDACTED, Request, Secret, Url, redact};
+use om_http::{REDACTED, Request, Secret, Secrets, Url, redact};
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::client::{client, wait};
 use crate::server::{Reply, Server, refusing};
@@ -78,6 +79,18 @@ fn a_secret_is_removed_in_the_forms_in_which_it_comes_back() {
         (url, "no user ana:pa55w%6Frd", "no user [redacted]"),
         (url, "no password pa55word", "no password [redacted]"),
         (url, "hooks.example says v=2", "hooks.example says v=2"),
+        (url, "Basic YW5hOnBhNTV3b3Jk!", "Basic [redacted]!"),
+        (
+            "http://h/x?key=QSEC%2FRET+VAL",
+            "bad QSEC/RET VAL or QSEC%2FRET+VAL or QSEC/RET+VAL",
+            "bad [redacted] or [redacted] or [redacted]",
+        ),
+        ("http://u:pw@h/", "Basic dTpwdw==", "Basic [redacted]=="),
+        (
+            "a\"b\\c",
+            r#"a"b\c, "a\"b\\c""#,
+            "[redacted], \"[redacted]\"",
+        ),
     ] {
         assert_eq!(redact(text, &[&Secret::new(secret)]), expected, "{secret}");
     }
@@ -91,7 +104,79 @@ fn a_secret_within_a_secret_leaves_nothing_behind() {
     }
 }
 
+fn known(secrets: &[&str]) -> Secrets {
+    Secrets::new(secrets.iter().map(|secret| Secret::new(*secret)))
+}
+
+#[test]
+fn a_short_secret_is_only_removed_where_it_is_a_whole_word() {
+    for (text, expected) in [
+        ("tok", "[redacted]"),
+        (
+            "a tok, \"tok\" tok=tok",
+            "a [redacted], \"[redacted]\" [redacted]=[redacted]",
+        ),
+        ("stoke token x_tok tok1 étok", "stoke token x_tok tok1 étok"),
+        ("token tok", "token [redacted]"),
+    ] {
+        assert_eq!(known(&["tok"]).redact(text), expected);
+    }
+    assert_eq!(known(&["s3cret"]).redact("as3crets"), "a[redacted]s");
+    assert_eq!(known(&["tok", "tok-long"]).redact("tok-long"), "[redacted]");
+}
+
+#[test]
+fn output_is_cleaned_as_it_will_be_read() {
+    let secrets = known(&[TOKEN]);
+    assert_eq!(
+        secrets.clean(b"a s3cr\x003t\0-t0ken \xff"),
+        "a [redacted] \u{fffd}"
+    );
+    assert_eq!(
+        secrets.clean_end(b"t-t0ken, and more than that is kept"),
+        "an that is kept"
+    );
+    assert_eq!(Secrets::default().clean_end(b"all"), "all");
+    let secrets = known(&["two\nlines"]);
+    assert_eq!(secrets.clean(b"a two\nlines\nb"), "a [redacted]\nb");
+    let quoted = known(&["a\"b\\c123"]);
+    assert_eq!(
+        quoted.clean(br#"{"echo":"a\"b\\c123"}"#),
+        r#"{"echo":"[redacted]"}"#
+    );
+}
+
+#[test]
+fn a_document_keeps_its_shape_without_its_secrets() {
+    let mut document = json!({
+        TOKEN: [TOKEN, {"a": format!("x {TOKEN} y")}],
+        "n": 12_345_678, "exitCode": 1, "ok": true, "none": null,
+    });
+    known(&[TOKEN, "12345678", "1", "ok"]).redact_document(&mut document);
+    assert_eq!(
+        document,
+        json!({
+            REDACTED: [REDACTED, {"a": "x [redacted] y"}],
+            "n": REDACTED, "exitCode": 1, "ok": true, "none": null,
+        })
+    );
+    let names: Vec<&String> = document.as_object().expect("an object").keys().collect();
+    assert_eq!(names, [REDACTED, "n", "exitCode", "ok", "none"]);
+}
+
+#[test]
+fn secrets_do_not_print() {
+    assert!(!format!("{:?}", known(&[TOKEN])).contains(TOKEN));
+    assert!(known(&["", " "]).is_empty());
+}
+
 proptest! {
+    #[test]
+    fn no_long_secret_survives(text in "[A-C ]{0,80}", secret in "[A-C]{6,8}") {
+        let secrets = known(&[&secret]);
+        prop_assert!(!secrets.redact(&text).contains(&secret));
+    }
+
     #[test]
     fn no_secret_survives(text in "[A-Z0-9 ]{0,40}", secret in "[A-Z0-9]{1,4}") {
         let shown = redact(&text, &[&Secret::new(secret.clone())]);

@@ -1,7 +1,10 @@
 //! The body of a control request: as clients write it, and as leniently as
 //! the service reads it (chapter 03 §3.4.4).
 
+use std::fmt;
+
 use serde::Serialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::ServiceErrorCode;
@@ -60,6 +63,9 @@ pub struct ControlRequestBody {
     pub force_target: bool,
 }
 
+/// Members that a body has once: what is done to what, and whether again.
+const UNIQUE: [&str; 4] = ["loopId", "intent", "idempotencyKey", "forceTarget"];
+
 /// Why a control request is refused, in the contract's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -87,6 +93,13 @@ pub enum BodyError {
     /// Not a number of seconds within the limit; carries the member.
     #[error("{0} must be an integer from 0 to {MAX_LIMIT_SECONDS}")]
     Limit(&'static str),
+    /// A member that decides what is done stands there more than once; carries
+    /// its name.
+    #[error("{0} is given more than once")]
+    Repeated(&'static str),
+    /// An override of a safety check that is no boolean; carries what it is.
+    #[error("forceTarget must be true or false, it is {0}")]
+    ForceTarget(&'static str),
 }
 
 impl BodyError {
@@ -110,8 +123,10 @@ pub struct HeaderFallbacks {
 
 impl ControlRequestBody {
     /// Reads a body as leniently as the contract does: texts are trimmed,
-    /// numbers become their text, anything truthy is `true`, of several
-    /// members with one name the last counts, unknown members are ignored.
+    /// numbers become their text, any truthy `noConfirm` is `true`, unknown
+    /// members are ignored. `forceTarget` is a boolean or nothing. What decides
+    /// about the target or a repetition stands there once; of other members
+    /// with one name the last counts.
     ///
     /// An empty body is `{}`.
     pub fn read(body: &[u8], headers: &HeaderFallbacks) -> Result<Self, BodyError> {
@@ -140,7 +155,7 @@ impl ControlRequestBody {
             timeout_seconds: limit(&members, "timeoutSeconds")?,
             interval_seconds: limit(&members, "intervalSeconds")?,
             runtime_timeout_seconds: limit(&members, "runtimeTimeoutSeconds")?,
-            force_target: member("forceTarget").is_some(),
+            force_target: force_target(members.get("forceTarget"))?,
         })
     }
 }
@@ -153,7 +168,10 @@ fn members(body: &[u8]) -> Result<Map<String, Value>, BodyError> {
         return Err(BodyError::NotJson);
     }
     match json::parse(body) {
-        Ok(Value::Object(members)) => Ok(members),
+        Ok(Value::Object(members)) => match repeated(body) {
+            Some(name) => Err(BodyError::Repeated(name)),
+            None => Ok(members),
+        },
         Ok(_) => Err(BodyError::NotAnObject),
         Err(ParseError::Blank | ParseError::Malformed(_) | ParseError::Several { .. }) => {
             Err(BodyError::NotJson)
@@ -179,6 +197,48 @@ fn limit(members: &Map<String, Value>, name: &'static str) -> Result<Option<u64>
     };
     let seconds = json::digits(value).filter(|seconds| *seconds <= MAX_LIMIT_SECONDS);
     seconds.map(Some).ok_or(BodyError::Limit(name))
+}
+
+/// The first of [`UNIQUE`] that stands in `body`, an object, more than once.
+fn repeated(body: &[u8]) -> Option<&'static str> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    // The depth has been checked.
+    reader.disable_recursion_limit();
+    reader.deserialize_map(NamesVisitor).ok().flatten()
+}
+
+struct NamesVisitor;
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Option<&'static str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut seen = Vec::new();
+        let mut repeated = None;
+        while let Some(name) = members.next_key::<String>()? {
+            members.next_value::<IgnoredAny>()?;
+            if let Some(name) = UNIQUE.into_iter().find(|unique| *unique == name) {
+                if seen.contains(&name) {
+                    repeated.get_or_insert(name);
+                }
+                seen.push(name);
+            }
+        }
+        Ok(repeated)
+    }
+}
+
+/// An override of a safety check is never guessed.
+fn force_target(value: Option<&Value>) -> Result<bool, BodyError> {
+    match value {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(force)) => Ok(*force),
+        Some(other) => Err(BodyError::ForceTarget(json::type_name(other))),
+    }
 }
 
 /// Truth as the original's language sees it: `false`, `null`, `0`, `""`, `[]`
@@ -306,6 +366,36 @@ mod tests {
     }
 
     #[test]
+    fn force_target_is_a_boolean_or_nothing() {
+        for (value, force) in [
+            (json!(true), true),
+            (json!(false), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(with("forceTarget", &value).force_target, force, "{value}");
+        }
+        assert!(!with("note", &json!("n")).force_target);
+        for value in [
+            json!("true"),
+            json!("false"),
+            json!(""),
+            json!(1),
+            json!(0),
+            json!([]),
+            json!({}),
+        ] {
+            let body = json!({"loopId": "l", "intent": "cancel", "forceTarget": value});
+            let error = read(&body.to_string()).expect_err("is refused");
+            assert_eq!(error.code(), ServiceErrorCode::InvalidRequest);
+            let text = error.to_string();
+            assert!(
+                text.starts_with("forceTarget must be true or false"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn the_body_goes_before_the_headers() {
         let headers = HeaderFallbacks {
             trace_id: Some(" t-header ".into()),
@@ -326,10 +416,24 @@ mod tests {
     }
 
     #[test]
-    fn of_two_members_with_one_name_the_last_counts() {
-        let body = read(r#"{"loopId":"a","loopId":"b","intent":"x","intent":"approve"}"#);
-        let body = body.expect("is accepted");
-        assert_eq!((body.loop_id.as_str(), body.intent), ("b", Intent::Approve));
+    fn what_decides_stands_there_once_and_of_the_rest_the_last_counts() {
+        let body = read(r#"{"loopId":"a","intent":"approve","note":"a","note":"b"}"#);
+        assert_eq!(body.expect("is accepted").note.as_deref(), Some("b"));
+        for (more, name) in [
+            (r#""loopId":"a""#, "loopId"),
+            (r#""l\u006fopId":"b""#, "loopId"),
+            (r#""intent":"cancel""#, "intent"),
+            (
+                r#""idempotencyKey":"k","idempotencyKey":null"#,
+                "idempotencyKey",
+            ),
+            (r#""forceTarget":false,"forceTarget":true"#, "forceTarget"),
+        ] {
+            let body = format!(r#"{{"loopId":"a","intent":"approve",{more}}}"#);
+            let error = read(&body).expect_err("is refused");
+            assert_eq!(error.to_string(), format!("{name} is given more than once"));
+            assert_eq!(error.code(), ServiceErrorCode::InvalidRequest);
+        }
     }
 
     #[test]

@@ -229,9 +229,13 @@ pub struct ReadyPass {
 }
 
 impl ReadyPass {
-    /// What the pass comes to once it is committed.
-    pub fn outcome(&self) -> &PassOutcome {
-        &self.outcome
+    /// What the pass comes to once it is committed, for those who do not
+    /// keep its document until then: [`Self::finish`] gives `null` instead.
+    pub fn take_outcome(&mut self) -> PassOutcome {
+        PassOutcome {
+            success: self.outcome.success,
+            document: self.outcome.document.take(),
+        }
     }
 
     /// What is to be committed in the loop's scope; empty when called again.

@@ -14,7 +14,10 @@ const KEPT: usize = 1_000;
 const KEPT_SECONDS: u64 = 7 * 24 * 3_600;
 
 /// Members of a stored value that are no part of the answer.
-const BOOKKEEPING: [&str; 4] = ["intent", "storedAt", "state", "owner"];
+const BOOKKEEPING: [&str; 5] = ["intent", "storedAt", "state", "owner", CONTROL_KEY];
+
+/// The idempotency key of the control itself, by which its rows are found.
+const CONTROL_KEY: &str = "controlKey";
 
 /// `state` of a key whose execution has begun.
 const IN_PROGRESS: &str = "in_progress";
@@ -67,6 +70,8 @@ pub(crate) struct Begun {
     pub(crate) since: Timestamp,
     /// Its trace.
     pub(crate) trace_id: Option<TraceId>,
+    /// The key in its rows; `None` if its rows are a script's.
+    pub(crate) control_key: Option<String>,
 }
 
 impl Keys {
@@ -95,21 +100,27 @@ impl Keys {
             owner: owner.and_then(|owner| serde_json::from_value(owner).ok()),
             since: stored_at(value).unwrap_or(Timestamp::EPOCH),
             trace_id: text("traceId").and_then(TraceId::new),
+            control_key: text(CONTROL_KEY),
         })
     }
 
-    /// Marks `key` as in progress, by this process from `now` on.
+    /// Marks `key` as in progress, by this process from `now` on, in a control
+    /// whose rows have `control_key`.
     pub(crate) fn begin(
         &mut self,
         key: &str,
         intent: Intent,
         trace_id: &TraceId,
+        control_key: Option<&str>,
         now: Timestamp,
     ) -> &mut Self {
         let mut value = Map::new();
         value.insert("traceId".into(), trace_id.as_str().into());
         book(&mut value, intent, IN_PROGRESS, now);
         value.insert("owner".into(), json::to_value(Owner::current()));
+        if let Some(control_key) = control_key {
+            value.insert(CONTROL_KEY.into(), control_key.into());
+        }
         self.put(key, value, now)
     }
 
@@ -127,12 +138,6 @@ impl Keys {
         };
         book(&mut value, intent, DONE, now);
         self.put(key, value, now)
-    }
-
-    /// Forgets `key`: nothing was executed.
-    pub(crate) fn forget(&mut self, key: &str) -> &mut Self {
-        self.0.shift_remove(key);
-        self
     }
 
     /// The document as it is stored: one line without a newline.
@@ -259,12 +264,13 @@ mod tests {
     fn a_key_is_free_then_in_progress_then_done() {
         let mut keys = Keys::default();
         assert_eq!(keys.find("k"), Found::Free);
-        keys.begin("k", Intent::Cancel, &trace("t"), at(NOW));
+        keys.begin("k", Intent::Cancel, &trace("t"), Some("c-1"), at(NOW));
         let begun = Begun {
             intent: Some("cancel".into()),
             owner: Some(Owner::current().clone()),
             since: at(NOW),
             trace_id: Some(trace("t")),
+            control_key: Some("c-1".into()),
         };
         assert_eq!(keys.find("k"), Found::Begun(begun));
         keys.finish("k", Intent::Cancel, &answer(), at(NOW + 1));
@@ -331,11 +337,5 @@ mod tests {
         assert_eq!(keys.find("k200"), Found::Free);
         assert_ne!(keys.find("k201"), Found::Free);
         assert_ne!(keys.find("new"), Found::Free);
-    }
-
-    #[test]
-    fn forgetting_leaves_the_order_of_the_others() {
-        let mut keys = keys(&json!({"a": {}, "b": {}, "c": {}}));
-        assert_eq!(keys.forget("a").to_bytes(), br#"{"b":{},"c":{}}"#);
     }
 }

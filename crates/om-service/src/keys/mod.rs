@@ -1,8 +1,8 @@
 //! One execution per idempotency key (decision D12).
 //!
 //! `service-idempotency.json` of a loop holds the answer of every key. A key
-//! is committed as *in progress* before anything is executed, and its answer
-//! in the same commit as the control's rows. Within this process, [`Flights`]
+//! is committed as *in progress* together with its pending intent, before
+//! anything is executed, and its answer together with the control's rows. Within this process, [`Flights`]
 //! lets repetitions wait for the execution they repeat.
 
 mod document;

@@ -6,13 +6,11 @@ use om_model::control::Intent;
 use om_model::service::ControlResponse;
 use om_model::{LoopId, Timestamp, TraceId};
 use om_store::{
-    Commit, CommitError, DocumentOptions, Expect, ReadError, RepoLayout, Scope, read_bytes,
+    Commit, CommitError, DocumentOptions, Expect, LoopFile, ReadError, RepoLayout, Scope,
+    read_bytes,
 };
 
 use super::document::{DocumentError, Found, Keys};
-
-/// The file's name in the scope of a loop.
-const FILE: &str = "service-idempotency.json";
 
 /// Answers may carry what runtimes print.
 const MODE: u32 = 0o600;
@@ -48,10 +46,10 @@ pub(crate) struct KeyStore {
 
 impl KeyStore {
     pub(crate) fn new(layout: &RepoLayout, loop_id: &LoopId) -> Self {
-        let scope_dir = layout.loop_files(loop_id).scope_dir();
+        let files = layout.loop_files(loop_id);
         Self {
-            path: scope_dir.join(FILE),
-            scope_dir,
+            path: files.path(LoopFile::ServiceIdempotency),
+            scope_dir: files.scope_dir(),
         }
     }
 
@@ -63,30 +61,43 @@ impl KeyStore {
         Ok(self.read()?.0.find(key))
     }
 
-    /// Commits `key` as in progress if nothing is known of it, and returns
-    /// what was.
+    /// Part of a commit: `key` is in progress, in a control whose rows have
+    /// `control_key`. `None` if something is known of the key already.
+    pub(crate) fn beginning(
+        &self,
+        key: &str,
+        intent: Intent,
+        trace_id: &TraceId,
+        control_key: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<Commit>, StoreError> {
+        let (mut keys, expect) = self.read()?;
+        if keys.find(key) != Found::Free {
+            return Ok(None);
+        }
+        keys.begin(key, intent, trace_id, control_key, now);
+        Ok(Some(self.write(&keys, expect)))
+    }
+
+    /// Commits [`KeyStore::beginning`] by itself; `false` if something is
+    /// known of the key already.
     pub(crate) fn begin(
         &self,
         key: &str,
         intent: Intent,
         trace_id: &TraceId,
         now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<bool, StoreError> {
         let scope = self.open()?;
         let mut attempt = 1;
-        loop {
-            let (mut keys, expect) = self.read()?;
-            let found = keys.find(key);
-            if found != Found::Free {
-                return Ok(found);
-            }
-            keys.begin(key, intent, trace_id, now);
-            match scope.commit(self.write(&keys, expect)) {
-                Ok(_) => return Ok(Found::Free),
+        while let Some(commit) = self.beginning(key, intent, trace_id, None, now)? {
+            match scope.commit(commit) {
+                Ok(_) => return Ok(true),
                 Err(CommitError::Changed { .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(false)
     }
 
     /// Part of a commit: the answer of `key`. Nothing if the record became
@@ -121,10 +132,18 @@ impl KeyStore {
         })
     }
 
-    /// Forgets `key`: nothing was executed.
-    pub(crate) fn forget(&self, key: &str) -> Result<(), StoreError> {
+    /// [`KeyStore::finish`], unless `key` has an answer after all.
+    pub(crate) fn finish_begun(
+        &self,
+        key: &str,
+        intent: Intent,
+        answer: &ControlResponse,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.edit(|keys| {
-            keys.forget(key);
+            if matches!(keys.find(key), Found::Begun(_)) {
+                keys.finish(key, intent, answer, now);
+            }
         })
     }
 

@@ -33,8 +33,11 @@ enum What {
     Idle(Instant),
     /// The head of a request is arriving.
     Head(Instant),
-    /// A request is being processed.
-    Request,
+    /// A request is being processed, or what is missing of it read.
+    Request {
+        /// Its body has not arrived whole.
+        is_arriving: bool,
+    },
 }
 
 /// Why a connection is ended.
@@ -69,9 +72,18 @@ impl Activity {
         }
     }
 
-    /// A request is complete but for its body.
-    pub(super) fn begin(&self) {
-        self.lock().what = What::Request;
+    /// The head of a request is complete; `is_arriving` if it has a body that
+    /// may not be.
+    pub(super) fn begin(&self, is_arriving: bool) {
+        self.lock().what = What::Request { is_arriving };
+    }
+
+    /// The body of the request has arrived whole, or nobody waits for it.
+    pub(super) fn has_body(&self) {
+        let mut now = self.lock();
+        if let What::Request { is_arriving } = &mut now.what {
+            *is_arriving = false;
+        }
     }
 
     /// It is answered; `has_unread` if the connection ends although the
@@ -101,14 +113,18 @@ impl Activity {
     pub(super) fn idle_since(&self) -> Option<Instant> {
         match self.lock().what {
             What::Idle(since) | What::Head(since) => Some(since),
-            What::Request => None,
+            What::Request { .. } => None,
         }
     }
 
     /// Whether all there is to it is a request that has not arrived yet.
     pub(super) fn is_unfinished(&self) -> bool {
         let now = self.lock();
-        matches!(now.what, What::Head(_)) && now.stalled.is_none()
+        let is_arriving = matches!(
+            now.what,
+            What::Head(_) | What::Request { is_arriving: true }
+        );
+        is_arriving && now.stalled.is_none()
     }
 
     /// When this has taken too long, and what it is then.
@@ -120,7 +136,7 @@ impl Activity {
         let waiting = match now.what {
             What::Idle(at) => Some((at, limits.idle_time, Overdue::Idle)),
             What::Head(at) => Some((at, limits.head_time, Overdue::Head)),
-            What::Request => None,
+            What::Request { .. } => None,
         };
         let due = |(at, time, what): (Instant, Duration, Overdue)| (at + time, what);
         stalled.or(waiting).map(due)
@@ -143,8 +159,12 @@ mod tests {
         assert_eq!(overdue(), Some(Overdue::Idle));
         activity.received();
         assert_eq!(overdue(), Some(Overdue::Head));
-        activity.begin();
+        assert!(activity.is_unfinished());
+        activity.begin(true);
         assert_eq!((overdue(), activity.idle_since()), (None, None));
+        assert!(activity.is_unfinished());
+        activity.has_body();
+        assert!(!activity.is_unfinished());
         activity.received();
         assert_eq!(overdue(), None, "a body is not a head");
         activity.stalled();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::CONNECTION;
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -17,10 +17,11 @@ use om_model::service::ServiceErrorCode as Code;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower_service::Service;
 
 use super::activity::Overdue;
+use super::arriving::Arriving;
 use super::roster::Guest;
 use super::stream::{Watched, malformed};
 use crate::app::Peer;
@@ -31,7 +32,10 @@ use crate::reply::{Refusal, Reply};
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// How much of what it is sending is read meanwhile.
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 32 << 20;
+
+/// How long a client gets to take its answers once the service ends.
+const PARTING_TIME: Duration = Duration::from_secs(1);
 
 /// When a deadline is far enough away not to matter.
 const FAR: Duration = Duration::from_secs(24 * 3_600);
@@ -65,9 +69,10 @@ impl Connection {
         let stream = Watched::new(socket, std::sync::Arc::clone(&activity));
         let (router, peer) = (self.router.clone(), self.peer);
         let service = service_fn(move |request: Request<Incoming>| {
-            activity.begin();
+            activity.begin(!request.body().is_end_stream());
             let (mut router, activity) = (router.clone(), std::sync::Arc::clone(&activity));
-            let mut request = request.map(Body::new);
+            let arriving = std::sync::Arc::clone(&activity);
+            let mut request = request.map(|body| Body::new(Arriving::new(body, arriving)));
             request.extensions_mut().insert(Peer(peer));
             async move {
                 let response = router.call(request).await;
@@ -97,11 +102,11 @@ impl Connection {
         let activity = std::sync::Arc::clone(&self.guest.activity);
         let mut evicted = std::pin::pin!(activity.evicted.notified());
         let mut ending = std::pin::pin!(ended(&mut self.ending));
-        let mut is_ending = false;
+        let mut ending_since = None;
         let mut alarm = std::pin::pin!(sleep_until(Instant::now() + FAR));
         poll_fn(|cx| {
-            if !is_ending && ending.as_mut().poll(cx).is_ready() {
-                is_ending = true;
+            if ending_since.is_none() && ending.as_mut().poll(cx).is_ready() {
+                ending_since = Some(Instant::now());
                 connection.as_mut().end_gracefully();
             }
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
@@ -115,13 +120,18 @@ impl Connection {
                 });
             }
             // hyper would wait for the rest of the request.
-            if is_ending && activity.is_unfinished() {
+            if ending_since.is_some() && activity.is_unfinished() {
                 return Poll::Ready(End::Evicted);
             }
             if evicted.as_mut().poll(cx).is_ready() && activity.idle_since().is_some() {
                 return Poll::Ready(End::Evicted);
             }
-            let Some((deadline, overdue)) = activity.deadline(&self.limits) else {
+            // Nor does it give up on a client that does not read.
+            let parting = ending_since.zip(activity.idle_since());
+            let parting = parting.map(|(ending, idle)| ending.max(idle) + PARTING_TIME);
+            let due = activity.deadline(&self.limits);
+            let due = due.into_iter().chain(parting.map(|at| (at, Overdue::Idle)));
+            let Some((deadline, overdue)) = due.min_by_key(|(at, _)| *at) else {
                 return Poll::Pending;
             };
             if alarm.deadline() != deadline {
@@ -134,7 +144,7 @@ impl Connection {
 
     /// Says what is to be said, and lets a client that is still sending come
     /// to read it.
-    async fn finish(&self, end: End, stream: Watched) {
+    async fn finish(&mut self, end: End, stream: Watched) {
         let has_unread = self.guest.activity.has_unread() || stream.was_malformed;
         let was_answered = stream.was_malformed;
         let mut socket = stream.into_socket();
@@ -160,7 +170,7 @@ impl Connection {
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // Nothing depends on whether the client listens.
-        let _ = timeout(LINGER_TIME, parting).await;
+        let _ = timeout(LINGER_TIME, until_ended(&mut self.ending, parting)).await;
     }
 }
 
@@ -184,6 +194,18 @@ fn closes(headers: &HeaderMap) -> bool {
     headers
         .get(CONNECTION)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// Waits for `parting`, but not for much longer once the service ends.
+async fn until_ended(ending: &mut watch::Receiver<bool>, parting: impl Future) {
+    let no_longer = async {
+        ended(ending).await;
+        sleep(PARTING_TIME).await;
+    };
+    tokio::select! {
+        _ = parting => {}
+        () = no_longer => {}
+    }
 }
 
 async fn ended(ending: &mut watch::Receiver<bool>) {

@@ -2,6 +2,7 @@
 //! D32).
 
 mod activity;
+mod arriving;
 mod connection;
 mod descriptors;
 mod roster;

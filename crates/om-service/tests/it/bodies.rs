@@ -111,6 +111,45 @@ fn a_gigabyte_is_refused_without_being_read() {
 }
 
 #[test]
+fn a_refusal_does_not_wait_for_a_body_that_does_not_come() {
+    let repo = Repo::new();
+    let server = Server::with_token(&repo, "s3cret");
+    for (head, status) in [
+        ("POST /ops/control HTTP/1.1\r\nContent-Length: 100", 401),
+        (
+            "POST /ops/control HTTP/1.1\r\nTransfer-Encoding: chunked",
+            401,
+        ),
+        (
+            "POST /x HTTP/1.1\r\nX-Ops-Token: s3cret\r\nContent-Length: 100",
+            404,
+        ),
+        (
+            "POST /ops/control HTTP/1.1\r\nX-Ops-Token: s3cret\r\nContent-Length: 9000000",
+            413,
+        ),
+        (
+            "POST /ops/control HTTP/1.1\r\nX-Ops-Token: s3cret\r\nTransfer-Encoding: chunked",
+            400,
+        ),
+        ("PUT /x HTTP/1.1\r\nContent-Length: 100", 501),
+    ] {
+        let mut client = server.connect();
+        // Far less than it would take if the body were waited for.
+        client
+            .socket
+            .set_read_timeout(Some(Duration::from_secs(3)))
+            .expect("set");
+        client.write(format!("{head}\r\nHost: t\r\n\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{head}");
+        assert_eq!(answer.header("connection"), Some("close"), "{head}");
+        client.half_close();
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
 fn who_asks_before_sending_is_told_before_sending() {
     let repo = Repo::new();
     let server = Server::start(&repo);

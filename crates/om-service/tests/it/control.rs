@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{Repo, Server, wait_until};
+use crate::support::{Repo, Server, script, wait_until};
 
 fn intent(intent: &str) -> Value {
     json!({"loopId": "nightly", "intent": intent, "noConfirm": true})
@@ -208,4 +208,72 @@ fn an_execution_goes_on_when_its_client_goes_away() {
         repo.rows("intents.jsonl")[0]["status"],
         "executed_unconfirmed"
     );
+}
+
+#[test]
+fn what_a_runtime_says_is_answered_and_recorded_without_the_token() {
+    let repo = Repo::new();
+    script(
+        &repo.file("superloop.sh"),
+        "#!/bin/sh\necho 'token s3cr3t-t0ken, (tok)'\n",
+    );
+    let server = Server::with_token(&repo, "s3cr3t-t0ken");
+    let body = json!({"loopId": "nightly", "intent": "cancel", "noConfirm": true,
+                      "idempotencyKey": "k"});
+    let header = ["X-Ops-Token: s3cr3t-t0ken"];
+    let body = body.to_string();
+    let answer = server.send("POST", "/ops/control", &header, body.as_bytes());
+    assert_eq!(
+        answer.json()["result"]["commandOutput"],
+        "token [redacted], (tok)"
+    );
+    for file in [
+        "service-idempotency.json",
+        "intents.jsonl",
+        ".store/redo.log",
+    ] {
+        let bytes = fs::read(repo.ops(file)).expect("is there");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            text.contains("[redacted]") && !text.contains("s3cr3t-t0ken"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn for_a_repository_that_is_gone_nothing_is_executed_and_nothing_created() {
+    let repo = Repo::new();
+    let server = Server::start(&repo);
+    let moved = repo.path().with_extension("moved");
+    fs::rename(repo.path(), &moved).expect("moved away");
+    let mut keyed = intent("cancel");
+    keyed["idempotencyKey"] = json!("k");
+    for body in [intent("cancel"), keyed] {
+        let answer = server.control(&body);
+        assert_eq!(answer.error(), (500, "internal_error".into()));
+        assert!(
+            answer.message().starts_with("repository error: "),
+            "{}",
+            answer.message()
+        );
+    }
+    assert!(!repo.path().exists());
+    fs::rename(&moved, repo.path()).expect("moved back");
+    assert_eq!((repo.calls(), repo.ops("").exists()), (0, false));
+}
+
+#[test]
+fn force_target_that_is_no_boolean_is_refused() {
+    let repo = Repo::new();
+    let server = Server::start(&repo);
+    for value in [json!("false"), json!(1), json!({})] {
+        let mut body = intent("cancel");
+        body["forceTarget"] = value;
+        assert_eq!(
+            server.control(&body).error(),
+            (400, "invalid_request".into())
+        );
+    }
+    assert_eq!(repo.calls(), 0);
 }

@@ -255,6 +255,124 @@ fn an_execution_whose_process_is_gone_is_ambiguous() {
     assert_eq!(repo.calls(), 0);
 }
 
+#[test]
+fn a_service_that_lives_does_not_say_that_it_ended() {
+    let repo = Repo::new();
+    let server = Server::start(&repo);
+    let own = json!(om_control::owner::Owner::current());
+    for (owner, ended) in [(own, false), (json!("?"), false), (json!(null), false)] {
+        let value = json!({"state": "in_progress", "intent": "cancel", "owner": owner});
+        write_store(&repo, &json!({ "k": value }).to_string());
+        let body = server.control(&keyed("cancel", "k")).json();
+        assert_eq!(
+            (&body["exitCode"], &body["replayed"]),
+            (&json!(2), &json!(true))
+        );
+        let said = body["stderr"].as_str().expect("says why");
+        assert!(
+            said.starts_with("error: ") && said.contains("unknown"),
+            "{said}"
+        );
+        assert_eq!(said.contains("the service ended"), ended, "{said}");
+    }
+}
+
+#[test]
+fn an_outcome_that_cannot_be_recorded_is_answered_from_what_recovery_records() {
+    let repo = Repo::new();
+    // A folder in the place of a journal.
+    fs::create_dir_all(repo.ops("intents.jsonl/x")).expect("created");
+    let server = Server::start(&repo);
+    let first = server.control(&keyed("cancel", "k"));
+    assert_eq!((first.status, &first.json()["exitCode"]), (409, &json!(2)));
+    // Still in the way.
+    let again = server.control(&keyed("cancel", "k")).json();
+    let said = again["stderr"].as_str().expect("says why");
+    assert!(said.contains("could not be recorded"), "{said}");
+    let pending = fs::read_to_string(repo.ops("control-pending.json")).expect("pending");
+    assert!(pending.contains("\"ended\":true"), "{pending}");
+    fs::remove_dir_all(repo.ops("intents.jsonl")).expect("unblocked");
+    let known = server.control(&keyed("cancel", "k")).json();
+    let row = &repo.rows("intents.jsonl")[0];
+    assert_eq!(
+        (&known["replayed"], &known["exitCode"]),
+        (&json!(true), &json!(2))
+    );
+    assert_eq!((&known["result"], &row["recovered"]), (row, &json!(true)));
+    assert_eq!(store(&repo)["k"]["state"], "done");
+    assert_eq!(repo.calls(), 1);
+}
+
+#[test]
+fn a_key_in_progress_always_has_its_pending_intent() {
+    let repo = Repo::new();
+    repo.hold();
+    let server = Server::start(&repo);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.control(&keyed("cancel", "k")));
+        wait_until("it is executed", || repo.calls() == 1);
+        let pending = fs::read_to_string(repo.ops("control-pending.json")).expect("pending");
+        let pending: Value = serde_json::from_str(&pending).expect("JSON");
+        assert_eq!(
+            store(&repo)["k"]["controlKey"],
+            pending["pending"][0]["idempotencyKey"]
+        );
+        // Both came in one commit: the record of commits has one so far.
+        let log = fs::read(repo.ops(".store/redo.log")).expect("the record");
+        let text = String::from_utf8_lossy(&log);
+        assert_eq!(text.matches("\"in_progress\"").count(), 1);
+        assert_eq!(text.matches("control-pending.json").count(), 1);
+        repo.let_go();
+        assert_eq!(running.join().expect("no panic").status, 200);
+    });
+    assert_eq!(store(&repo)["k"]["state"], "done");
+}
+
+#[test]
+fn an_intent_of_a_service_that_died_is_answered_from_what_recovery_records() {
+    let repo = Repo::new();
+    let owner =
+        json!({"host": host(), "bootId": boot_id(), "pid": std::process::id(), "processStart": 1});
+    let mut entry = json!({
+        "controlId": "c", "startedAt": "2031-01-01T00:00:00Z", "loopId": "nightly",
+        "intent": "cancel", "transport": "local", "traceId": "t-dead",
+        "idempotencyKey": "cancel-1-2", "requestedBy": "dana", "command": "superloop.sh cancel",
+        "request": {"doConfirm": false, "timeoutSeconds": 0, "intervalSeconds": 0,
+                    "retryAttempts": 3, "retryBackoffSeconds": 1},
+    });
+    for (name, value) in owner.as_object().expect("an object") {
+        entry[name] = value.clone();
+    }
+    let value = json!({"state": "in_progress", "intent": "cancel", "traceId": "t-dead",
+                       "storedAt": "2031-01-01T00:00:00Z", "owner": owner,
+                       "controlKey": "cancel-1-2"});
+    write_store(&repo, &json!({ "k": value }).to_string());
+    let pending = json!({"schemaVersion": "v1", "pending": [entry]});
+    fs::write(repo.ops("control-pending.json"), pending.to_string()).expect("written");
+    let server = Server::start(&repo);
+    for _ in 0..2 {
+        let body = server.control(&keyed("cancel", "k")).json();
+        assert_eq!(
+            (&body["exitCode"], &body["replayed"]),
+            (&json!(2), &json!(true))
+        );
+        assert_eq!(body["traceId"], "t-dead");
+        let rows = repo.rows("intents.jsonl");
+        assert_eq!((rows.len(), &body["result"]), (1, &rows[0]));
+        assert_eq!(rows[0]["recovered"], true);
+    }
+    assert_eq!(
+        (repo.calls(), &store(&repo)["k"]["state"]),
+        (0, &json!("done"))
+    );
+    for journal in [
+        "telemetry/control.jsonl",
+        "telemetry/control-invocations.jsonl",
+    ] {
+        assert_eq!(repo.rows(journal).len(), 1, "{journal}");
+    }
+}
+
 fn host() -> String {
     rustix::system::uname()
         .nodename()

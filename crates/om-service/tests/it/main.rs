@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod access_log;
 mod authorization;
 mod bodies;
 mod changes;

@@ -2,26 +2,35 @@
 
 use std::fs;
 
-use om_service::Scripts;
+use om_http::Secret;
+use om_service::{Scripts, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::support::{Repo, Server, script};
 
 const SNAPSHOT: &str = "ops-manager-loop-run-snapshot.sh";
 const EVENTS: &str = "ops-manager-poll-events.sh";
+const TOKEN: &str = "t0ken-of-the-sprite";
 const CONTROL: &str = "ops-manager-control.sh";
 
 /// A service whose stages are the given shell scripts; each finds the
 /// repository in `$here`.
 fn serving(repo: &Repo, snapshot: &str, events: &str, control: &str) -> Server {
+    serving_with(repo, [snapshot, events, control], |_| {})
+}
+
+fn serving_with(repo: &Repo, bodies: [&str; 3], adjust: impl FnOnce(&mut ServiceConfig)) -> Server {
     let dir = repo.file("scripts");
     fs::create_dir_all(&dir).expect("created");
-    for (name, body) in [(SNAPSHOT, snapshot), (EVENTS, events), (CONTROL, control)] {
+    for (name, body) in [SNAPSHOT, EVENTS, CONTROL].into_iter().zip(bodies) {
         let start = format!("#!/bin/sh\nhere='{}'\n", repo.path().display());
         script(&dir.join(name), &(start + body + "\n"));
     }
     let scripts = Scripts::in_dir(&dir).expect("all three are there");
-    Server::with(repo, |config| config.scripts = Some(scripts))
+    Server::with(repo, |config| {
+        config.scripts = Some(scripts);
+        adjust(config);
+    })
 }
 
 fn arguments(repo: &Repo) -> Vec<String> {
@@ -152,8 +161,28 @@ fn a_cursor_that_the_script_leaves_alone_stays_where_it_was() {
     let body = server.get("/ops/events?loopId=l&cursor=5").json();
     assert_eq!(
         body["cursor"],
-        json!({"eventLineOffset": 5, "eventLineCount": 5, "updatedAt": null})
+        json!({"eventLineOffset": 5, "eventLineCount": 5, "updatedAt": ""})
     );
+}
+
+#[test]
+fn the_time_in_a_cursor_is_whatever_the_script_wrote() {
+    let repo = Repo::new();
+    for (written, reported) in [
+        (
+            r#"{"updatedAt":" 2031-1-1T0:00:00Z"}"#,
+            json!(" 2031-1-1T0:00:00Z"),
+        ),
+        (r#"{"updatedAt":"yesterday"}"#, json!("yesterday")),
+        (r#"{"updatedAt":null}"#, json!(null)),
+        ("{}", json!(null)),
+        ("{", json!(null)),
+    ] {
+        let server = serving(&repo, "", &format!("echo '{written}' > \"$6\""), "");
+        let body = server.get("/ops/events?loopId=l&cursor=5").json();
+        assert_eq!(body["cursor"]["updatedAt"], reported, "{written}");
+        assert_eq!(body["cursor"]["eventLineOffset"], 5);
+    }
 }
 
 #[test]
@@ -187,6 +216,58 @@ fn the_control_script_decides_by_its_exit_code() {
             ]
         );
     }
+}
+
+#[test]
+fn a_script_that_is_killed_reports_the_negative_number_of_the_signal() {
+    let repo = Repo::new();
+    for (script, exit_code) in [
+        ("kill -9 $$", -9),
+        ("kill -TERM $$", -15),
+        ("exit 137", 137),
+    ] {
+        let server = serving(&repo, "", "", script);
+        let answer = server.control(&json!({"loopId": "l", "intent": "cancel"}));
+        assert_eq!(
+            (answer.status, &answer.json()["exitCode"]),
+            (500, &json!(exit_code))
+        );
+    }
+}
+
+#[test]
+fn what_scripts_say_is_answered_and_stored_without_the_token() {
+    let repo = Repo::new();
+    let says = format!("echo '{{\"said\":\"x {TOKEN}\"}}'; echo 'token={TOKEN}' >&2");
+    let server = serving_with(
+        &repo,
+        [&says, &format!("{says}; exit 1"), &says],
+        |config| {
+            config.token = Some(Secret::new(TOKEN));
+        },
+    );
+    let header = [&*format!("X-Ops-Token: {TOKEN}")];
+    let body = json!({"loopId": "nightly", "intent": "cancel", "idempotencyKey": "k"}).to_string();
+    let answers = [
+        server
+            .send("POST", "/ops/control", &header, body.as_bytes())
+            .json(),
+        server
+            .send("POST", "/ops/control", &header, body.as_bytes())
+            .json(),
+        server
+            .send("GET", "/ops/snapshot?loopId=l", &header, b"")
+            .json(),
+        server
+            .send("GET", "/ops/events?loopId=l", &header, b"")
+            .json(),
+    ];
+    assert_eq!(answers[0]["result"]["said"], "x [redacted]");
+    assert_eq!(answers[1]["stderr"], "token=[redacted]");
+    assert_eq!(answers[2]["said"], "x [redacted]");
+    assert_eq!(answers[3]["error"]["message"], "token=[redacted]");
+    let stored = fs::read_to_string(repo.ops("service-idempotency.json")).expect("stored");
+    assert!(!stored.contains(TOKEN), "{stored}");
 }
 
 #[test]

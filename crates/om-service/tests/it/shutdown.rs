@@ -1,6 +1,6 @@
 //! Ending in good order.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,6 +24,43 @@ fn an_idle_service_ends_at_once_whoever_is_connected() {
     server.end();
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(idle.is_closed() && unfinished.is_closed());
+}
+
+#[test]
+fn nor_does_a_request_hold_it_whose_body_is_not_there() {
+    let repo = Repo::new();
+    let server = Server::start(&repo);
+    let mut unfinished = server.connect();
+    // The answer to `Expect` says that the body is being waited for.
+    unfinished.write(
+        "POST /ops/control HTTP/1.1\r\nHost: t\r\nContent-Length: 40\r\n\
+         Expect: 100-continue\r\n\r\n",
+    );
+    let mut said = [0; 25];
+    unfinished.socket.read_exact(&mut said).expect("go on");
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    unfinished.write("{\"loopId\":");
+    let begun = Instant::now();
+    server.end();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(unfinished.is_closed());
+    assert_eq!(repo.calls(), 0);
+}
+
+#[test]
+fn nor_does_a_client_hold_it_that_does_not_read_its_answers() {
+    let repo = Repo::new();
+    let server = Server::start(&repo);
+    let mut deaf = server.connect();
+    deaf.socket
+        .set_write_timeout(Some(Duration::from_millis(200)))
+        .expect("set");
+    // Until neither side takes any more.
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: t\r\n\r\n".repeat(1_000);
+    while deaf.socket.write_all(&request).is_ok() {}
+    let begun = Instant::now();
+    server.end();
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -163,6 +163,12 @@ fn a_kill_during_a_checkpoint_loses_nothing() {
 }
 
 #[test]
+fn every_row_is_in_its_journal_or_in_the_archive_after_a_kill() {
+    killed_at_every_operation(Shape::Archive, false);
+    killed_at_every_operation(Shape::Archive, true);
+}
+
+#[test]
 fn a_kill_during_the_first_commit_of_a_scope_leaves_a_usable_one() {
     killed_at_every_operation(Shape::First, false);
     killed_at_every_operation(Shape::First, true);

@@ -192,6 +192,27 @@ fn files_of_operators_beside_ours_are_never_touched() {
 }
 
 #[test]
+fn a_file_that_is_not_what_was_read_is_not_removed() {
+    let place = place();
+    let path = place.dir.join("a.json");
+    fs::write(&path, "2").expect("written");
+    let removal = |read: &[u8]| {
+        Commit::new()
+            .row(place.dir.join("rows.jsonl"), "row")
+            .removal_of(&path, Expect::found(Some(read)))
+    };
+    let before = tree(&place.dir);
+    let error = place.scope.commit(removal(b"1")).expect_err("refused");
+    assert!(
+        matches!(&error, CommitError::Changed { path: named } if *named == path),
+        "{error}"
+    );
+    assert_eq!(tree(&place.dir), before);
+    place.scope.commit(removal(b"2")).expect("committed");
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_torn_tail_is_kept_in_a_file_of_its_own() {
     let place = place();
     let journal = place.dir.join("rows.jsonl");

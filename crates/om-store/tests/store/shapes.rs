@@ -26,10 +26,12 @@ pub(crate) enum Shape {
     Checkpoint,
     /// The first commit of a scope.
     First,
+    /// Rows of a journal go to a file of their own.
+    Archive,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Documents,
         Self::Rows,
         Self::Mixed,
@@ -38,6 +40,7 @@ impl Shape {
         Self::Group,
         Self::Checkpoint,
         Self::First,
+        Self::Archive,
     ];
 
     pub(crate) fn name(self) -> String {
@@ -120,6 +123,7 @@ impl Shape {
         match self {
             Self::Documents => documents(Commit::new()),
             Self::Rows => rows(Commit::new()),
+            Self::Archive => Commit::new(),
             Self::TornTail => Commit::new().row(dir.join("rows.jsonl"), "r1"),
             Self::MovesAndRemovals => Commit::new()
                 .rename(dir.join("moved.json"), dir.join("target.json"))
@@ -135,6 +139,14 @@ impl Shape {
     pub(crate) fn run(self, ops: &Path, disk: &Arc<dyn Disk>) -> Result<(), om_store::CommitError> {
         let open =
             |name: &str| Scope::open_on(ops.join(name), Arc::clone(disk), self.checkpoint_bytes());
+        if self == Self::Archive {
+            let journal = ops.join("one/rows.jsonl");
+            let archive = ops.join("one/rows.archive.jsonl");
+            let until = fs::metadata(&journal).expect("is there").len();
+            let mut goes = |line: &om_store::Line<'_>| line.bytes == b"row before";
+            let moved = open("one")?.archive_rows(&journal, &archive, until, &mut goes);
+            return moved.map(|_| ());
+        }
         if self != Self::Group {
             return open("one")?
                 .commit(self.commit(&ops.join("one")))

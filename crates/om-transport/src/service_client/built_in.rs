@@ -1,7 +1,8 @@
 //! The built-in client: one request, several attempts.
 
-use om_http::retry_after;
-use om_http::{Client, HttpError, Limits, Oversize, Request, Response, Url, is_header_text};
+use om_http::{
+    Client, HttpError, Limits, Oversize, Request, Response, Secrets, Url, is_header_text,
+};
 use om_stage::{FAILURE_TAIL_LINES, last_lines};
 
 use super::verdict::{self, Verdict};
@@ -46,18 +47,21 @@ impl BuiltIn {
             method: call.method(),
             url: settings.shown_url(call.path),
             status: failure.status,
-            text: settings.redacted(&failure.text),
+            text: failure.text,
             attempts,
             may_have_been_sent: was_sent,
         };
         let request = match request(settings, call) {
             Ok(request) => request,
-            Err(error) => return Err(give_up(Failure::no_response(&error), 0, false)),
+            Err(error) => {
+                let failure = Failure::no_response(&error, &settings.secrets());
+                return Err(give_up(failure, 0, false));
+            }
         };
         let mut was_sent = false;
         let mut number = 1;
         loop {
-            let failure = match self.attempt(&request).await {
+            let failure = match self.attempt(&request, settings).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -77,44 +81,59 @@ impl BuiltIn {
         }
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Answer, Failure> {
+    async fn attempt(
+        &self,
+        request: &Request,
+        settings: &ServiceSettings,
+    ) -> Result<Answer, Failure> {
         let response = match self.http.send(request).await {
             Ok(response) => response,
-            Err(error) => return Err(Failure::no_response(&error)),
+            Err(error) => return Err(Failure::no_response(&error, &settings.secrets())),
         };
         match verdict::of(response.status, &response.body) {
             Verdict::Answer => Ok(Answer {
                 body: response.body,
                 diagnostics: Vec::new(),
             }),
-            Verdict::Repeat => Err(Failure::refused(&response, true)),
-            Verdict::Fail => Err(Failure::refused(&response, false)),
+            verdict => {
+                let is_transient = verdict == Verdict::Repeat;
+                let secrets = settings.secrets();
+                Err(Failure::refused(&response, is_transient, &secrets))
+            }
         }
     }
 }
 
 impl Failure {
-    fn no_response(error: &HttpError) -> Self {
+    fn no_response(error: &HttpError, secrets: &Secrets) -> Self {
         Self {
             status: None,
-            text: error.to_string(),
+            text: secrets.redact(&error.to_string()).into_owned(),
             may_have_been_sent: error.may_have_been_sent(),
             is_transient: error.kind().is_transient(),
             retry_after: None,
         }
     }
 
-    fn refused(response: &Response, is_transient: bool) -> Self {
-        let body = &response.body;
-        let tail = &body[body.len().saturating_sub(TAIL_BYTES)..];
+    fn refused(response: &Response, is_transient: bool, secrets: &Secrets) -> Self {
         Self {
             status: Some(response.status),
-            text: last_lines(tail, FAILURE_TAIL_LINES),
+            text: tail(&response.body, secrets),
             may_have_been_sent: true,
             is_transient,
-            retry_after: retry_after(response.header("retry-after")),
+            retry_after: response.retry_after(),
         }
     }
+}
+
+/// The last lines of what a server said, without the secrets that it was
+/// told: removed first, because a cut through one would leave a part of it.
+fn tail(body: &[u8], secrets: &Secrets) -> String {
+    let clean = match body.len().checked_sub(TAIL_BYTES) {
+        None | Some(0) => secrets.clean(body),
+        Some(from) => secrets.clean_end(&body[from..]),
+    };
+    last_lines(clean.as_bytes(), FAILURE_TAIL_LINES)
 }
 
 /// Whether `call` may go out once more. What may be executed twice is only

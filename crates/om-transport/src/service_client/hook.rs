@@ -1,6 +1,7 @@
 //! The client as an executable (chapter 02 §2.7, chapter 03 §3.1.4 B.2).
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use om_stage::{FAILURE_TAIL_LINES, Hook, RunOptions, StageOutput, Streams, last_lines};
 use tempfile::NamedTempFile;
@@ -32,13 +33,18 @@ impl HookClient {
         let body_path = body_file.as_ref().map(|file| file.path().display());
         let arguments = arguments(settings, call, body_path.map(|path| path.to_string()));
         let merged = call.body.is_none();
-        let output = self.run(arguments, merged).await;
+        let output = self.run(arguments, merged, settings.hook_timeout).await;
         drop(body_file);
-        answer(output, merged)
+        answer(output, merged, settings)
     }
 
     /// Runs the child without holding up other requests of this thread.
-    async fn run(&self, arguments: Vec<String>, merged: bool) -> StageOutput {
+    async fn run(
+        &self,
+        arguments: Vec<String>,
+        merged: bool,
+        time_limit: Option<Duration>,
+    ) -> StageOutput {
         let hook = self.hook.clone();
         let options = RunOptions {
             streams: if merged {
@@ -47,6 +53,7 @@ impl HookClient {
                 Streams::Separate
             },
             output_cap: super::MAX_RESPONSE_BYTES,
+            time_limit,
             ..RunOptions::default()
         };
         let child = tokio::task::spawn_blocking(move || hook.run(&arguments, &options));
@@ -75,10 +82,18 @@ fn arguments(settings: &ServiceSettings, call: Call<'_>, body_file: Option<Strin
     if let Some(file) = body_file {
         push("--body-file", &file);
     }
-    push("--retry-attempts", &settings.retry.attempts.to_string());
+    let as_typed = |typed: &Option<String>, number: u64| {
+        let typed = typed.clone();
+        typed.unwrap_or_else(|| number.to_string())
+    };
+    let (retry, typed) = (settings.retry, &settings.typed);
+    push(
+        "--retry-attempts",
+        &as_typed(&typed.attempts, retry.attempts),
+    );
     push(
         "--retry-backoff-seconds",
-        &settings.retry.seconds.to_string(),
+        &as_typed(&typed.seconds, retry.seconds),
     );
     arguments
 }
@@ -93,7 +108,11 @@ fn written(body: &[u8]) -> io::Result<NamedTempFile> {
 
 /// What is used of the child's output. A child that could not be started
 /// reports on stderr even when the streams are merged.
-fn answer(output: StageOutput, merged: bool) -> Result<Answer, ServiceError> {
+fn answer(
+    output: StageOutput,
+    merged: bool,
+    settings: &ServiceSettings,
+) -> Result<Answer, ServiceError> {
     let exit_code = output.exit_code;
     let (body, diagnostics) = if merged {
         ([output.stdout, output.stderr].concat(), Vec::new())
@@ -104,8 +123,10 @@ fn answer(output: StageOutput, merged: bool) -> Result<Answer, ServiceError> {
         return Ok(Answer { body, diagnostics });
     }
     let said = if merged { body } else { diagnostics };
+    // It was told the token, and some print their own command line.
+    let said = settings.secrets().clean(&said);
     Err(ServiceError::Hook {
         exit_code,
-        output: last_lines(&said, FAILURE_TAIL_LINES),
+        output: last_lines(said.as_bytes(), FAILURE_TAIL_LINES),
     })
 }

@@ -10,9 +10,9 @@ mod verdict;
 
 use std::time::Duration;
 
-use om_http::{Backoff, Secret, credentials, redact, without_userinfo};
+use om_http::{Backoff, Secret, Secrets, credentials, redact, shown};
 use om_model::TraceId;
-use om_stage::Hook;
+use om_stage::{DEFAULT_TIME_LIMIT, Hook};
 
 pub use error::ServiceError;
 
@@ -42,11 +42,27 @@ pub struct ServiceSettings {
     pub connect_timeout: Option<Duration>,
     /// For one attempt as a whole; `None` is unlimited.
     pub attempt_timeout: Option<Duration>,
+    /// For a hook as a whole, whose attempts are its own business; `None` is
+    /// unlimited.
+    pub hook_timeout: Option<Duration>,
+    /// Attempts and pauses as somebody typed them: a hook's argv.
+    pub typed: TypedRetry,
+}
+
+/// Numbers as somebody typed them: that is how a hook is told (common rules).
+/// What nobody typed is told as the number that counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypedRetry {
+    /// `--retry-attempts`
+    pub attempts: Option<String>,
+    /// `--retry-backoff-seconds`
+    pub seconds: Option<String>,
 }
 
 impl ServiceSettings {
     /// The defaults of chapter 03 §3.3.2: no token, 3 attempts with 1 s
-    /// back-off, 5 s to connect, 30 s per attempt.
+    /// back-off, 5 s to connect, 30 s per attempt; a hook gets what every
+    /// stage gets.
     pub fn new(base_url: Secret) -> Self {
         Self {
             base_url,
@@ -57,13 +73,16 @@ impl ServiceSettings {
             },
             connect_timeout: Some(Duration::from_secs(5)),
             attempt_timeout: Some(Duration::from_secs(30)),
+            hook_timeout: Some(DEFAULT_TIME_LIMIT),
+            typed: TypedRetry::default(),
         }
     }
 
     /// Where a request for `path` goes, fit for artifacts and messages:
-    /// without credentials, and without the token should it be in there.
+    /// without credentials, without a query in the base URL, and without the
+    /// token should it be in there.
     pub fn shown_url(&self, path: &str) -> String {
-        let shown = without_userinfo(&self.url(path));
+        let shown = format!("{}{path}", shown(self.base()));
         match self.token() {
             Some(token) if token.expose().len() >= RECOGNISABLE => redact(&shown, &[token]),
             _ => shown,
@@ -72,20 +91,23 @@ impl ServiceSettings {
 
     /// The base URL without one trailing slash, then `path` verbatim.
     fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base())
+    }
+
+    fn base(&self) -> &str {
         let base = self.base_url.expose();
-        format!("{}{path}", base.strip_suffix('/').unwrap_or(base))
+        base.strip_suffix('/').unwrap_or(base)
     }
 
     fn token(&self) -> Option<&Secret> {
         self.token.as_ref().filter(|token| !token.is_empty())
     }
 
-    /// `text`, which a server may have said, without the secrets that it was
-    /// told.
-    fn redacted(&self, text: &str) -> String {
+    /// All that the service, or a hook, is told and nobody else may learn: to
+    /// be removed from what they say.
+    pub fn secrets(&self) -> Secrets {
         let credentials = credentials(self.base_url.expose());
-        let secrets: Vec<&Secret> = credentials.iter().chain(self.token()).collect();
-        redact(text, &secrets)
+        Secrets::new(credentials.into_iter().chain(self.token().cloned()))
     }
 }
 
@@ -144,6 +166,13 @@ impl ServiceClient {
             None => Stage::BuiltIn(BuiltIn::new(&settings)?),
         };
         Ok(Self { settings, stage })
+    }
+
+    /// The same client, whose hook is told these numbers as they were typed.
+    #[must_use]
+    pub fn with_typed(mut self, typed: TypedRetry) -> Self {
+        self.settings.typed = typed;
+        self
     }
 
     /// Where, and how patiently.

@@ -375,3 +375,58 @@ fn no_secret_shows_up_in_an_error_or_a_debug_text() {
         }
     }
 }
+
+#[test]
+fn a_query_in_the_base_url_is_neither_shown_nor_quoted() {
+    let base = "http://u:pa55word@127.0.0.1:1/sprite?k=qu3ry-s3cret";
+    let shown = "http://127.0.0.1:1/sprite?[redacted]/ops/snapshot?loopId=l";
+    assert_eq!(settings(base).shown_url("/ops/snapshot?loopId=l"), shown);
+    let server = Server::start([Reply::status(400, "no qu3ry-s3cret, no dTpwYTU1d29yZA==")]);
+    let base = server.base_url().replace("http://", "http://u:pa55word@");
+    let error = get(settings(&format!("{base}?k=qu3ry-s3cret"))).expect_err("refused");
+    let text = error.to_string();
+    for secret in ["qu3ry", "pa55", "dTpw"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_is_cut_after_its_secrets_are_removed() {
+    // What is kept of it begins within the token.
+    let mut body = TOKEN.to_owned();
+    body += &"x".repeat((64 << 10) - 6);
+    let server = Server::start([Reply::status(400, &body)]);
+    let text = get(settings(&server.base_url()))
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        !text.contains(&TOKEN[TOKEN.len() - 6..]),
+        "{}",
+        &text[..200]
+    );
+}
+
+#[test]
+fn a_retry_after_may_be_a_date_on_the_servers_clock() {
+    let server = Server::start([
+        Reply::status(503, "")
+            .with_header("Date: Fri, 31 Dec 1999 23:59:30 GMT")
+            .with_header("Retry-After: Fri, 31 Dec 1999 23:59:50 GMT"),
+        Reply::status(200, "answer"),
+    ]);
+    let client = client(ServiceSettings {
+        connect_timeout: None,
+        attempt_timeout: None,
+        ..settings(&server.base_url())
+    });
+    let paused = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    paused.expect("a runtime").block_on(async {
+        let begun = tokio::time::Instant::now();
+        client.get("/ops/snapshot", None).await.expect("answered");
+        let waited = begun.elapsed();
+        assert!((20..30).contains(&waited.as_secs()), "{waited:?}");
+    });
+}

@@ -4,10 +4,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use om_model::TraceId;
 use om_stage::Hook;
-use om_transport::{Answer, Idempotent, ServiceClient, ServiceError, ServiceSettings};
+use om_transport::{Answer, Idempotent, ServiceClient, ServiceError, ServiceSettings, TypedRetry};
 use tempfile::TempDir;
 
 use crate::service_client::{settings, wait};
@@ -98,6 +99,49 @@ fn a_missing_token_and_trace_id_are_empty_arguments() {
     };
     let answer = wait(script.client(without_token).get("/", None)).expect("answered");
     assert_eq!(text(&answer.body), "||");
+}
+
+#[test]
+fn numbers_are_told_as_they_were_typed() {
+    let script = Script::new("shift 10; printf '%s|' \"$@\"");
+    let typed = TypedRetry {
+        attempts: Some("003".to_owned()),
+        seconds: None,
+    };
+    let client = script.client(settings("http://host")).with_typed(typed);
+    let answer = wait(client.get("/", None)).expect("answered");
+    assert_eq!(
+        text(&answer.body),
+        "--retry-attempts|003|--retry-backoff-seconds|0|"
+    );
+}
+
+#[test]
+fn a_hook_is_ended_after_its_own_limit() {
+    let script = Script::new("echo begun >&2; sleep 600");
+    let hurried = ServiceSettings {
+        hook_timeout: Some(Duration::from_millis(100)),
+        ..settings("http://host")
+    };
+    let client = script.client(hurried);
+    let error = wait(client.post("/", b"{}", None, Idempotent::Yes)).expect_err("ended");
+    assert_eq!(error.exit_code(), 124);
+}
+
+#[test]
+fn a_hook_that_says_its_token_is_not_quoted() {
+    let lines = "i=0; while [ $i -lt 60 ]; do echo; i=$((i+1)); done";
+    for (says, printed) in [
+        ("echo \"--token $8\" >&2; exit 2", "--token [redacted]"),
+        ("printf 'x%s' \"$8\" >&2; exit 2", "x[redacted]"),
+    ] {
+        let error = Script::new(says).post().expect_err("failed");
+        assert_eq!(error.printed(), printed);
+        let error = Script::new(&format!("{lines}; {says}"))
+            .get()
+            .expect_err("failed");
+        assert_eq!(error.printed().trim(), printed);
+    }
 }
 
 #[test]

@@ -1,91 +1,114 @@
-//! The demo: recorded loops, reconciled for real in a scratch folder.
+//! The demo: a dozen loops, one cycle over them for real, in a scratch
+//! folder.
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::harness::Repo;
 
-/// Repository, loop, how it is seen, lifecycle and health as the demo shows
-/// them.
-const SCENES: [[&str; 5]; 8] = [
-    ["running", "running", "files", "running", "healthy"],
-    [
-        "complete",
-        "checkout-flow",
-        "service",
-        "complete",
-        "healthy",
-    ],
-    [
-        "awaiting-approval",
-        "awaiting-approval",
-        "files",
-        "awaiting_approval",
-        "healthy",
-    ],
-    [
-        "approved",
-        "awaiting-approval",
-        "service",
-        "idle",
-        "healthy",
-    ],
-    ["rejected", "awaiting-approval", "files", "idle", "healthy"],
-    [
-        "max-iterations",
-        "max-iterations",
-        "service",
-        "stopped",
-        "healthy",
-    ],
-    ["stuck", "stuck", "files", "stopped", "degraded"],
-    [
-        "role-failure",
-        "role-failure",
-        "service",
-        "running",
-        "critical",
-    ],
+/// Loop, transport, outcome of its pass, and health as the demo finds them.
+const LOOPS: [[&str; 4]; 12] = [
+    ["approved", "sprite_service", "success", "healthy"],
+    ["archive", "local", "skipped", "unknown"],
+    ["awaiting-approval", "local", "success", "healthy"],
+    ["billing-sync", "local", "success", "degraded"],
+    ["checkout-flow", "local", "success", "healthy"],
+    ["mail-digest", "sprite_service", "failed", "degraded"],
+    ["max-iterations", "sprite_service", "success", "healthy"],
+    ["nightly-build", "local", "success", "critical"],
+    ["rejected", "sprite_service", "success", "healthy"],
+    ["role-failure", "sprite_service", "success", "critical"],
+    ["running", "sprite_service", "success", "healthy"],
+    ["stuck", "local", "success", "degraded"],
 ];
 
+/// What would have happened by itself.
+const INTENT: &str = "nightly-build:health_critical:cancel";
+
 #[test]
-fn the_demo_shows_a_table_and_leaves_eight_repositories_to_look_at() {
+fn the_demo_leaves_a_fleet_of_a_dozen_loops_to_look_at() {
     let repo = Repo::empty("l");
     let run = repo.run_plain("ops-manager", &["demo", "--into", "demo"]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     let root = repo.outside("demo");
-    assert!(
-        run.stdout.contains(&root.display().to_string()),
-        "it says where"
+    let fleet = root.join("fleet").display().to_string();
+    assert!(run.stdout.contains(&fleet), "it says where");
+    let status = repo.run_plain("ops-manager", &["fleet-status", "--repo", &fleet]);
+    let status = status.ok();
+    let loops = status["loops"].as_array().expect("loops");
+    let found: Vec<[&str; 4]> = loops
+        .iter()
+        .map(|entry| {
+            ["loopId", "transport", "status", "healthStatus"]
+                .map(|member| entry[member].as_str().unwrap_or("-"))
+        })
+        .collect();
+    assert_eq!(found, LOOPS);
+    assert_eq!(
+        status["exceptions"]["reconcileFailures"],
+        json!(["mail-digest"])
     );
-    for [sample, loop_id, seen, lifecycle, health] in SCENES {
-        let path = root.join(sample).display().to_string();
-        let report = repo
-            .run_plain("ops-manager-status", &["--repo", &path, "--loop", loop_id])
-            .ok();
-        assert_eq!(report["lifecycle"]["state"], lifecycle, "{sample}");
-        assert_eq!(report["health"]["status"], health, "{sample}");
-        let row = run
-            .stdout
-            .lines()
-            .find(|line| line.starts_with(&format!(" {sample} ")));
-        let row = row.unwrap_or_else(|| panic!("{sample} is shown whole:\n{}", run.stdout));
-        for cell in [seen, lifecycle, health] {
-            assert!(row.contains(cell), "{sample}: {cell} in {row:?}");
-        }
-        let runtime = root.join(sample).join(".superloop/loops").exists();
-        assert_eq!(
-            runtime,
-            seen == "files",
-            "{sample}: the loop itself is elsewhere"
-        );
+    for [id, transport, ..] in LOOPS {
+        let runtime = root.join("fleet/.superloop/loops").join(id).exists();
+        assert_eq!(runtime, transport == "local", "{id} is where it should be");
+    }
+}
+
+#[test]
+fn the_demo_shows_what_an_operator_sees_and_hears() {
+    let repo = Repo::empty("l");
+    let run = repo.run_plain("ops-manager", &["demo", "--into", "demo"]);
+    let page = &run.stdout;
+    for [id, ..] in LOOPS {
+        assert!(page.contains(id), "{id}:\n{page}");
     }
     for [severity, loop_id, category] in [
-        ["warning", "stuck", "health_degraded"],
+        ["critical", "nightly-build", "health_critical"],
         ["critical", "role-failure", "health_critical"],
+        ["warning", "billing-sync", "health_degraded"],
+        ["warning", "mail-digest", "health_degraded"],
+        ["warning", "stuck", "health_degraded"],
     ] {
         let is_it = |line: &str| line.split_whitespace().eq([severity, loop_id, category]);
-        assert!(run.stdout.lines().any(is_it), "{loop_id}:\n{}", run.stdout);
+        assert!(page.lines().any(is_it), "{loop_id}:\n{page}");
     }
+    let approve = format!("ops-manager fleet handoff approve {INTENT}");
+    assert!(page.contains(&approve), "{page}");
+    let here = repo.outside("").display().to_string();
+    for line in page
+        .lines()
+        .filter(|line| !line.contains(here.trim_end_matches('/')))
+    {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn in_the_demo_the_kill_switch_withholds_what_was_eligible() {
+    let repo = Repo::empty("l");
+    let run = repo.run_plain("ops-manager", &["demo", "--into", "demo"]);
+    assert!(
+        run.stdout.contains("autonomous_kill_switch_enabled"),
+        "{}",
+        run.stdout
+    );
+    let fleet = repo.outside("demo/fleet");
+    let files = fleet.join(".superloop/ops-manager/fleet");
+    let state = fs::read(files.join("handoff-state.json")).expect("a state");
+    let state: Value = om_model::json::parse(&state).expect("JSON");
+    assert_eq!(
+        state["execution"]["withheld"],
+        json!([{
+            "intentId": INTENT, "loopId": "nightly-build",
+            "reasonCode": "autonomous_kill_switch_enabled",
+        }])
+    );
+    assert_eq!(state["execution"]["requestedIntentCount"], 0);
+    assert!(
+        !fleet.join("calls.log").exists(),
+        "the runtime was not called"
+    );
 }
 
 #[test]

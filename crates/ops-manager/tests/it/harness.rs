@@ -14,30 +14,11 @@ use tempfile::TempDir;
 
 use crate::scrub::scrub;
 
-/// Variables that would change what a command does.
-const CLEARED: [&str; 21] = [
-    "OPS_MANAGER_TRACE_ID",
-    "OPS_MANAGER_THRESHOLD_PROFILE",
-    "OPS_MANAGER_THRESHOLD_PROFILES_FILE",
-    "OPS_MANAGER_DRIFT_MIN_CONFIDENCE",
-    "OPS_MANAGER_DRIFT_REQUIRED_STREAK",
-    "OPS_MANAGER_DRIFT_SUMMARY_WINDOW",
-    "OPS_MANAGER_ALERTS_ENABLED",
-    "OPS_MANAGER_ALERT_SINKS_FILE",
-    "OPS_MANAGER_HEALTH_SCRIPT",
-    "OPS_MANAGER_TELEMETRY_SUMMARY_SCRIPT",
-    "OPS_MANAGER_PROFILE_DRIFT_SCRIPT",
-    "OPS_MANAGER_ALERT_DISPATCH_SCRIPT",
-    "OPS_MANAGER_THRESHOLD_PROFILE_SCRIPT",
-    "OPS_MANAGER_ALERT_SINK_CONFIG_SCRIPT",
-    "OPS_MANAGER_CONFIRM_SCRIPT",
-    "OPS_MANAGER_CONTROL_SCRIPT",
-    "OPS_MANAGER_SERVICE_CLIENT_SCRIPT",
-    "OPS_MANAGER_SERVICE_TOKEN",
-    "OPS_MANAGER_SNAPSHOT_SCRIPT",
-    "SUPERLOOP_BIN",
-    "RUST_LOG",
-];
+/// Whether a variable would change what a command does.
+fn is_setting(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("OPS_MANAGER_") || matches!(&*name, "SUPERLOOP_BIN" | "RUST_LOG")
+}
 
 /// What a command did.
 #[derive(Debug)]
@@ -236,7 +217,7 @@ impl Repo {
             symlink(env!("CARGO_BIN_EXE_ops-manager"), &link).expect("link");
         }
         let mut command = Command::new(link);
-        for name in CLEARED {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -349,3 +349,20 @@ fn a_manager_in_the_repository_of_its_service_leaves_two_rows_per_control() {
     let pending = sprite.manager_json("control-pending.json");
     assert_eq!(pending["pending"], json!([]));
 }
+
+#[test]
+fn a_client_hook_is_told_the_numbers_as_they_were_typed() {
+    let mut repo = manager("nightly");
+    let hook = repo.script(
+        "client",
+        r#"printf '%s ' "$@" > "$(dirname "$0")/argv"; exit 1"#,
+    );
+    repo.env("OPS_MANAGER_SERVICE_CLIENT_SCRIPT", &hook);
+    let typed = ["--retry-attempts", "003", "--retry-backoff-seconds", "00"];
+    failed(&repo, &through(&repo, "http://sprite", &typed));
+    let argv = fs::read_to_string(repo.outside("argv")).expect("it ran");
+    assert!(
+        argv.contains("--retry-attempts 003 --retry-backoff-seconds 00 "),
+        "{argv}"
+    );
+}

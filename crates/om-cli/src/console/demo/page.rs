@@ -1,161 +1,166 @@
 //! What the demo shows.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, presets};
-use om_model::json::{Lookup, text};
+use om_model::json::{self, Lookup};
 use serde_json::Value;
 
-use super::{Finding, SCENES};
-use crate::console::status_page;
+use super::Seen;
+use super::fleet::SCOPE;
+use crate::console::fleet::page;
 use crate::console::style::{Look, Tone};
-use crate::console::words;
 
-pub(super) fn show(root: &Path, findings: &[Finding], alerts: &[Value], look: Look) -> String {
-    let mut out = format!(
-        "{}\n\n",
-        look.paint(
-            Tone::Strong,
-            "Eight loops, one pass each, half of them over the network"
-        )
+pub(super) fn show(root: &Path, seen: &Seen, look: Look) -> String {
+    let mut out = String::new();
+    let mut part = |heading: &str, body: &str| {
+        let (heading, body) = (look.paint(Tone::Strong, heading), body.trim_end());
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{heading}\n{body}\n");
+    };
+    part(
+        "A dozen loops, one cycle over all of them, half of them over the network",
+        &fleet(seen, look),
     );
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "{}\n", overview(findings, look));
-    let _ = writeln!(out, "{}\n", heard(alerts, look));
-    let worst = findings
-        .iter()
-        .max_by_key(|finding| rank(&health_of(&finding.report)));
-    if let Some(worst) = worst
-        && let Ok(report) = serde_json::from_value(worst.report.clone())
-    {
-        let heading = format!("The worst of them: {}", worst.scene.sample);
-        let _ = writeln!(out, "{}\n", look.paint(Tone::Strong, &heading));
-        let inset = Look {
-            width: look.width - 2,
-            ..look
-        };
-        let page = status_page::render(&report, inset);
-        page.lines().for_each(|line| {
-            let _ = writeln!(out, "{}", format!("  {line}").trim_end());
-        });
+    part("The same through both transports", &transports(seen, look));
+    part(
+        "And if the kill switch is turned now?",
+        &kill_switch(seen, look),
+    );
+    part(
+        "Alerts that arrived at a webhook on this machine",
+        &heard(&seen.alerts, look),
+    );
+    part("Where everything is", &places(root));
+    part("Look around", &look_around(seen));
+    out.trim_end().to_owned() + "\n"
+}
+
+/// The page of `ops-manager fleet status`, inset.
+fn fleet(seen: &Seen, look: Look) -> String {
+    let inset = Look {
+        width: look.width - 2,
+        ..look
+    };
+    let page = page::render(&seen.fleet, false, inset);
+    let lines = page
+        .lines()
+        .map(|line| format!("  {line}").trim_end().to_owned());
+    format!("\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Both transports side by side: every loop under the one it was seen through.
+fn transports(seen: &Seen, look: Look) -> String {
+    let column = |transport: &str| -> Vec<String> {
+        let loops = seen.fleet.report.loops.iter();
+        loops
+            .filter(|found| found.transport == transport)
+            .map(|found| {
+                let health = json::text(&found.health_status);
+                let id = found.loop_id.as_ref().map(json::text).unwrap_or_default();
+                look.paint(tone(&health), &format!("{id:<18} {health:<9}"))
+            })
+            .collect()
+    };
+    let (files, services) = (column("local"), column("sprite_service"));
+    let mut lines = vec![format!("  {:<34}{}", "from files", "from sprite services")];
+    for row in 0..files.len().max(services.len()) {
+        let blank = " ".repeat(28);
+        let left = files.get(row).unwrap_or(&blank);
+        let right = services.get(row).map_or("", String::as_str);
+        lines.push(format!("    {left}    {right}").trim_end().to_owned());
     }
-    let first = root.join(SCENES[2].sample);
-    let manager: PathBuf = [".superloop", "ops-manager", "<loop>"].iter().collect();
-    let _ = writeln!(out, "\n{}", look.paint(Tone::Strong, "Where everything is"));
-    let _ = writeln!(out, "  {}", root.display());
-    let _ = writeln!(
-        out,
-        "  runtime's files   <name>/.superloop/loops/<loop>/, on sprites sprites/<name>/…"
-    );
-    let _ = writeln!(out, "  manager's files   <name>/{}/", manager.display());
-    let _ = writeln!(out, "\n{}", look.paint(Tone::Strong, "Look around"));
-    let _ = writeln!(
-        out,
-        "  ops-manager status --repo {} --loop {}",
-        first.display(),
-        SCENES[2].loop_id
-    );
-    out
+    lines.join("\n")
 }
 
-fn overview(findings: &[Finding], look: Look) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(look.width).unwrap_or(80));
-    table.set_header(["loop", "seen", "lifecycle", "health", "why"]);
-    // Only the reasons may wrap.
-    table.set_constraints(vec![ColumnConstraint::ContentWidth; 4]);
-    for finding in findings {
-        let Finding {
-            scene,
-            service,
-            report,
-        } = finding;
-        let health = health_of(report);
-        let tone = match rank(&health) {
-            0 => Tone::Good,
-            1 => Tone::Warning,
-            _ => Tone::Bad,
-        };
-        let lookup = |path| {
-            Lookup::new(report)
-                .text(path)
-                .ok()
-                .flatten()
-                .unwrap_or_default()
-        };
-        table.add_row([
-            Cell::new(scene.sample),
-            Cell::new(if service.is_some() {
-                "service"
-            } else {
-                "files"
-            }),
-            Cell::new(lookup("lifecycle.state")),
-            Cell::new(look.paint(tone, &format!("{} {health}", look.mark(tone)))),
-            Cell::new(reasons_of(report)),
-        ]);
-    }
-    table
-}
-
-fn health_of(report: &Value) -> String {
-    Lookup::new(report)
-        .text("health.status")
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-}
-
-fn rank(health: &str) -> u8 {
+fn tone(health: &str) -> Tone {
     match health {
-        "healthy" => 0,
-        "degraded" => 1,
-        _ => 2,
+        "healthy" => Tone::Good,
+        "degraded" => Tone::Warning,
+        "critical" => Tone::Bad,
+        _ => Tone::Faint,
     }
 }
 
-fn reasons_of(report: &Value) -> String {
-    let codes = Lookup::new(report).get("health.reasonCodes").ok().flatten();
-    let codes = codes
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(text);
-    let meanings =
-        codes.map(|code| words::explain(&code).map_or(code.clone(), |e| e.meaning.to_owned()));
-    meanings.collect::<Vec<_>>().join(", ")
+/// What would have happened by itself, and did not.
+fn kill_switch(seen: &Seen, look: Look) -> String {
+    let planned = entry(&seen.fleet.handoff["intents"]);
+    let before = if planned["autonomous"]["eligible"] == true {
+        "would have been executed by itself"
+    } else {
+        "waited for a person"
+    };
+    let execution = &seen.dispatch["execution"];
+    let why = at(entry(&execution["withheld"]), "reasonCode");
+    let dispatched = at(execution, "requestedIntentCount");
+    let switch = "ops-manager fleet policy set kill-switch on";
+    [
+        format!("  {} {before}", intent()),
+        format!("  {}", look.paint(Tone::Faint, &format!("$ {switch}"))),
+        format!("  withheld: {why}"),
+        format!("  {dispatched} dispatched; a person can still approve it:"),
+        format!("  ops-manager fleet handoff approve {} \\", intent()),
+        format!("    --repo {}", seen.repo.display()),
+    ]
+    .join("\n")
 }
 
 /// The alerts that were delivered.
 fn heard(alerts: &[Value], look: Look) -> String {
-    let mut out = look.paint(
-        Tone::Strong,
-        "Alerts that arrived at a webhook on this machine",
-    );
     if alerts.is_empty() {
-        out.push_str("\n  none");
+        return "  none".to_owned();
     }
-    for alert in alerts {
-        let lookup = |path| {
-            let found = Lookup::new(alert).text(path).ok().flatten();
-            found.unwrap_or_default()
+    // They come in the order in which loops were done.
+    let mut alerts: Vec<[String; 3]> = alerts.iter().map(heard_of).collect();
+    alerts.sort();
+    let line = |[severity, id, category]: &[String; 3]| {
+        let tone = if severity == "critical" {
+            Tone::Bad
+        } else {
+            Tone::Warning
         };
-        let tone = match lookup("event.severity").as_str() {
-            "critical" => Tone::Bad,
-            _ => Tone::Warning,
-        };
-        let severity = format!("{:<8}", lookup("event.severity"));
-        let _ = write!(
-            out,
-            "\n  {} {:<18} {}",
-            look.paint(tone, &severity),
-            lookup("source.loopId"),
-            lookup("event.category"),
-        );
-    }
-    out
+        let severity = look.paint(tone, &format!("{severity:<8}"));
+        format!("  {severity} {id:<18} {category}")
+    };
+    alerts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Severity, loop and category of an alert.
+fn heard_of(alert: &Value) -> [String; 3] {
+    ["event.severity", "source.loopId", "event.category"].map(|path| at(alert, path))
+}
+
+fn places(root: &Path) -> String {
+    format!(
+        "  {}\n\
+         \x20 manager's files   fleet/.superloop/ops-manager/fleet/ and <loop>/\n\
+         \x20 runtime's files   fleet/.superloop/loops/, sprites/<loop>/…",
+        root.display()
+    )
+}
+
+fn look_around(seen: &Seen) -> String {
+    let repo = seen.repo.display();
+    format!(
+        "  ops-manager fleet status --repo {repo}\n\
+         \x20 ops-manager status --repo {repo} --loop {SCOPE}\n\
+         \x20 ops-manager drill kill-switch --repo {repo}"
+    )
+}
+
+/// The intent that would have been executed by itself.
+fn intent() -> String {
+    format!("{SCOPE}:health_critical:cancel")
+}
+
+/// The entry of a list that is about it.
+fn entry(list: &Value) -> &Value {
+    let mut entries = list.as_array().into_iter().flatten();
+    let found = entries.find(|entry| at(entry, "intentId") == intent());
+    found.unwrap_or(&Value::Null)
+}
+
+fn at(document: &Value, path: &str) -> String {
+    let found = Lookup::new(document).text(path).ok().flatten();
+    found.unwrap_or_default()
 }

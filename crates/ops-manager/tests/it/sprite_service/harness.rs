@@ -27,9 +27,11 @@ const VARIABLES: [&str; 7] = [
     "USER",
 ];
 
-/// Counts its calls, and takes as long as a file `hold` is there.
+/// Counts its calls, and takes as long as a file `hold` is there. The shell
+/// says when its `sleep` is ended, perhaps to a service that is gone already.
 const RUNTIME: &str = r#"#!/bin/sh
 repo=$(dirname "$0")
+trap '' PIPE
 trap 'echo ended >> "$repo/signals"; exit 9' TERM
 echo "$@" >> "$repo/calls"
 while [ -e "$repo/hold" ]; do sleep 0.01; done

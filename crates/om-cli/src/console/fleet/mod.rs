@@ -1,0 +1,6 @@
+//! What a person sees of a fleet.
+
+pub mod cycle;
+pub mod handoff;
+pub mod page;
+pub mod paint;

@@ -1,0 +1,7 @@
+//! The command `ops-manager-fleet-policy`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    om_cli::command::main::<om_cli::commands::fleet_policy::FleetPolicy>()
+}
