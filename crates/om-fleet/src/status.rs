@@ -22,6 +22,7 @@ use om_model::{Artifact, Timestamp};
 use serde_json::{Value, json};
 
 pub use om_reconcile::status::LastRow;
+pub use row::is_of_execution;
 
 use fleet::Results;
 use handoff::Handoff;
@@ -50,6 +51,9 @@ pub struct FleetStatusInputs {
     pub fleet_row: Option<LastRow>,
     /// Last row of the handoff telemetry.
     pub handoff_row: Option<LastRow>,
+    /// The last one that tells [of an execution](is_of_execution), if
+    /// `handoff_row` does not.
+    pub execution_row: Option<LastRow>,
 }
 
 /// Why there is no report.

@@ -1,18 +1,26 @@
-//! What the dispatch journal knows: dispatches without an outcome, and how
-//! often an intent was attempted with which key.
+//! What the dispatch journal knows: dispatches without an outcome, how often
+//! an intent was attempted with which key, and in which evaluations it was
+//! executed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use om_model::fleet::handoff::{DispatchPhase, DispatchRow};
+use om_model::fleet::handoff::{
+    DispatchPhase, DispatchRow, EvaluationIdentity, IntentExecution, OutcomeStatus,
+};
 use om_policy::BadRow;
 use om_store::Fold;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::key::base_key;
+use crate::outcome::{intent_execution, result};
 
 /// Keys of one intent that are remembered, the latest ones: a key is made
 /// from the run's trace id, and old ones do not come back.
 const KEYS: usize = 8;
+
+/// Evaluations that an intent is remembered to be executed in, the latest
+/// ones: an evaluation is acted on while it is the current one.
+const EVALUATIONS: usize = 8;
 
 /// The dispatch journal, folded. Its size depends on the number of intents,
 /// not on that of dispatches.
@@ -23,6 +31,8 @@ pub struct DispatchFold {
     open: BTreeMap<String, DispatchRow>,
     /// By intent, oldest first.
     attempts: BTreeMap<String, Vec<Attempts>>,
+    /// By intent, oldest first.
+    executed: BTreeMap<String, Vec<Executed>>,
     #[serde(serialize_with = "only_sound", skip_deserializing)]
     bad: Option<BadRow>,
 }
@@ -32,6 +42,15 @@ pub struct DispatchFold {
 struct Attempts {
     key: String,
     count: u64,
+}
+
+/// An execution, and the policy evaluation it belongs to (decision D17).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Executed {
+    dispatch_id: String,
+    evaluation: EvaluationIdentity,
+    execution: IntentExecution,
 }
 
 /// The fold of a damaged journal is not saved: when somebody has repaired it,
@@ -60,6 +79,16 @@ impl DispatchFold {
         known.next().map_or(0, |attempts| attempts.count)
     }
 
+    /// What was executed in `evaluation`, by intent.
+    pub fn executed(&self, evaluation: &EvaluationIdentity) -> BTreeMap<String, IntentExecution> {
+        let of_evaluation = |(id, known): (&String, &Vec<Executed>)| {
+            let mut known = known.iter().rev();
+            let found = known.find(|executed| executed.evaluation == *evaluation)?;
+            Some((id.clone(), found.execution.clone()))
+        };
+        self.executed.iter().filter_map(of_evaluation).collect()
+    }
+
     /// The first row that cannot be read; rows after it are not counted.
     pub fn bad_row(&self) -> Option<&BadRow> {
         self.bad.as_ref()
@@ -74,8 +103,27 @@ impl DispatchFold {
             }
             DispatchPhase::Outcome => {
                 self.open.remove(&row.dispatch_id);
+                self.remember(&row);
             }
         }
+    }
+
+    fn remember(&mut self, row: &DispatchRow) {
+        let Some(evaluation) = row.evaluation.clone() else {
+            return;
+        };
+        if row.status != Some(OutcomeStatus::Executed) {
+            return;
+        }
+        let known = self.executed.entry(row.intent_id.clone()).or_default();
+        known.retain(|executed| executed.evaluation != evaluation);
+        known.push(Executed {
+            dispatch_id: row.dispatch_id.clone(),
+            evaluation,
+            execution: intent_execution(&result(row)),
+        });
+        let excess = known.len().saturating_sub(EVALUATIONS);
+        known.drain(..excess);
     }
 
     fn count(&mut self, row: &DispatchRow) {
@@ -93,7 +141,7 @@ impl DispatchFold {
 }
 
 /// The dispatches that a fold needs, however old they are: those without an
-/// outcome, and those with the keys that it remembers.
+/// outcome, those with the keys and those executions that it remembers.
 #[derive(Clone, Debug, Default)]
 pub struct DispatchRetention {
     fold: DispatchFold,
@@ -133,7 +181,11 @@ impl DispatchRetention {
         let is_needed = |(id, dispatch): &(String, Dispatch)| {
             let keys = fold.attempts.get(&dispatch.intent_id);
             let mut keys = keys.into_iter().flatten();
-            fold.open.contains_key(id) || keys.any(|known| known.key == dispatch.key)
+            let executed = fold.executed.get(&dispatch.intent_id);
+            let mut executed = executed.into_iter().flatten();
+            fold.open.contains_key(id)
+                || keys.any(|known| known.key == dispatch.key)
+                || executed.any(|known| known.dispatch_id == *id)
         };
         let needed = dispatches.into_iter().filter(is_needed);
         needed.flat_map(|(_, dispatch)| dispatch.offsets).collect()
@@ -142,7 +194,7 @@ impl DispatchRetention {
 
 impl Fold for DispatchFold {
     const NAME: &'static str = "dispatches";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn add(&mut self, row: &[u8], offset: u64) {
         if self.bad.is_some() || row.trim_ascii().is_empty() {

@@ -82,6 +82,25 @@ pub enum HandoffError {
         /// What is wrong with it.
         cause: String,
     },
+    /// What a handoff that died did cannot be recorded where it wanted it.
+    /// Nothing is executed, and its outcomes stay in the dispatch journal.
+    #[error(
+        "the handoff that {pending} tells of ended before it was recorded, and cannot be recorded \
+         in {state} and {telemetry}: {cause}; make these files writable, or correct \
+         handoffStateFile and handoffTelemetryFile in {pending}, and run this again; nothing was \
+         dispatched now",
+        pending = path.display()
+    )]
+    Unrecovered {
+        /// Which tells of it.
+        path: PathBuf,
+        /// Its `handoffStateFile`.
+        state: String,
+        /// Its `handoffTelemetryFile`.
+        telemetry: String,
+        /// What went wrong.
+        cause: Box<CommitError>,
+    },
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use om_model::Timestamp;
-use om_model::fleet::handoff::{DispatchRow, EvaluationIdentity, ExecutionMode, HandoffState};
+use om_model::fleet::handoff::{EvaluationIdentity, ExecutionMode, HandoffState};
 use om_model::fleet::registry::PolicyMode;
 use om_model::json::ParseError;
 use om_registry::{Loaded, StageFailure};
 use om_store::{digest, read_bytes};
 
 use crate::error::HandoffError;
+use crate::journal::Journal;
 use crate::plan::{PlanContext, PlanInputs, plan};
 use crate::policy_view::{PolicyView, PolicyViewError};
 use crate::previous::Previous;
@@ -92,11 +93,13 @@ impl Gathered {
         Ok(())
     }
 
-    /// Adds the guards of dispatches that belong to no known run.
-    pub(crate) fn guard(&mut self, orphans: &[DispatchRow]) {
-        for guard in orphans.iter().filter_map(resolve::guard) {
+    /// Adds what the dispatch journal knows: the guards of dispatches that
+    /// belong to no known run, and what is done in this evaluation.
+    pub(crate) fn recall(&mut self, journal: &Journal<'_>) {
+        for guard in journal.orphans().iter().filter_map(resolve::guard) {
             self.previous.guard.insert(guard.intent_id.clone(), guard);
         }
+        self.previous.done = journal.executed(&self.evaluation);
     }
 
     pub(crate) fn plan(&self, context: &PlanContext) -> Result<HandoffState, HandoffError> {

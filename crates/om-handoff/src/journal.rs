@@ -1,11 +1,14 @@
 //! The dispatch journal and what belongs to it: reading what a run that died
 //! left behind, and recording what became of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use om_control::{Clock, owner, recover_pending};
 use om_model::control::IntentRow;
-use om_model::fleet::handoff::{DispatchPhase, DispatchRow, HandoffPending};
+use om_model::fleet::handoff::{
+    DispatchPhase, DispatchRow, EvaluationIdentity, HandoffPending, IntentExecution,
+};
 use om_model::{LoopId, Timestamp, json};
 use om_store::{
     Commit, FleetFile, LoopFile, RepoLayout, Row, Scope, last_rows, line_number_of, read_bytes,
@@ -73,6 +76,25 @@ impl<'a> Journal<'a> {
             .fold(commit, |commit, row| commit.row(path, json::compact(row)))
     }
 
+    /// `commit`, and a row of this journal, whatever it says.
+    pub(crate) fn with_row(&self, commit: Commit) -> Commit {
+        commit.row(&self.path, "{}")
+    }
+
+    /// What was executed in `evaluation`, by intent.
+    pub(crate) fn executed(
+        &self,
+        evaluation: &EvaluationIdentity,
+    ) -> BTreeMap<String, IntentExecution> {
+        let mut late = DispatchFold::default();
+        for row in &self.orphans {
+            late.take(row.clone());
+        }
+        let mut executed = self.fold.executed(evaluation);
+        executed.extend(late.executed(evaluation));
+        executed
+    }
+
     /// Commits a row of a dispatch.
     pub(crate) fn record(&mut self, row: &DispatchRow) -> Result<(), om_store::CommitError> {
         let commit = Commit::new().row(&self.path, json::compact(row));
@@ -109,7 +131,13 @@ impl<'a> Journal<'a> {
                 .row(&pending.handoff_telemetry_file, json::compact(&row))
                 .document(&pending.handoff_state_file, document(&state));
         }
-        self.scope.commit(commit.removal(self.pending_path()))?;
+        let committed = self.scope.commit(commit.removal(self.pending_path()));
+        committed.map_err(|cause| HandoffError::Unrecovered {
+            path: self.pending_path(),
+            state: pending.handoff_state_file.clone(),
+            telemetry: pending.handoff_telemetry_file.clone(),
+            cause: Box::new(cause),
+        })?;
         for row in own {
             self.fold.take(row);
         }

@@ -157,12 +157,26 @@ impl<'a> Looker<'a> {
     }
 
     /// The first thing that is against dispatching `intent` now.
+    ///
+    /// Finding out which run a loop is in may take long: whoever narrows the
+    /// registry meanwhile is heard, so that is looked at again.
     pub(crate) fn objection(
         &mut self,
         intent: &HandoffIntent,
         clock: &dyn Clock,
     ) -> Option<AutonomyReason> {
-        let now = clock.now();
+        let objection = self.narrowed(intent, clock.now());
+        let Some(judged) = intent.run_id.as_deref() else {
+            return objection;
+        };
+        objection
+            .or_else(|| self.other_run(intent, judged, clock))
+            .or_else(|| self.narrowed(intent, clock.now()))
+    }
+
+    /// What the registry as it is written, telemetry and the caps have
+    /// against dispatching `intent`.
+    fn narrowed(&mut self, intent: &HandoffIntent, now: Timestamp) -> Option<AutonomyReason> {
         let controls = self.controls;
         let written = self.read(now);
         let evaluated = evaluated(controls, now);
@@ -182,7 +196,6 @@ impl<'a> Looker<'a> {
             }
         };
         limits_look(&limits, &executions, &self.taken, &intent.loop_id, now)
-            .or_else(|| self.other_run(intent, clock))
     }
 
     /// Reads the registry as it is written now; the file is parsed only if it
@@ -205,8 +218,12 @@ impl<'a> Looker<'a> {
         &self.known.insert(known).1
     }
 
-    fn other_run(&self, intent: &HandoffIntent, clock: &dyn Clock) -> Option<AutonomyReason> {
-        let judged = intent.run_id.as_deref()?;
+    fn other_run(
+        &self,
+        intent: &HandoffIntent,
+        judged: &str,
+        clock: &dyn Clock,
+    ) -> Option<AutonomyReason> {
         let now = current_run(&self.handoff.layout, intent, &intent.fleet_trace_id, clock);
         run_changed(Some(judged), now.as_deref()).then_some(AutonomyReason::RunChanged)
     }

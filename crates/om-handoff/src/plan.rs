@@ -220,15 +220,17 @@ impl<'a> Planner<'a> {
     fn recall(&self, intent: &mut HandoffIntent) {
         let guard = self.guard.get(intent.intent_id.as_str());
         let guard = guard.map(|guard| guard.reason_code);
-        let done = self.previous.executed.get(&intent.intent_id);
-        let done = done.filter(|_| self.same_evaluation);
+        let stated = self.previous.executed.get(&intent.intent_id);
+        let stated = stated.filter(|_| self.same_evaluation);
+        let journaled = self.previous.done.get(&intent.intent_id);
+        let is_done = stated.is_some() || journaled.is_some();
         let reasons = guard
             .into_iter()
-            .chain(done.map(|_| AutonomyReason::AlreadyExecuted));
+            .chain(is_done.then_some(AutonomyReason::AlreadyExecuted));
         intent.autonomous.deny_all(&reasons.collect::<Vec<_>>());
-        if let Some(execution) = done {
+        if is_done {
             intent.status = IntentStatus::Executed;
-            intent.execution.clone_from(execution);
+            intent.execution = stated.cloned().flatten().or_else(|| journaled.cloned());
         }
     }
 }

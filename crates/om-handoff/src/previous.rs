@@ -22,6 +22,9 @@ pub struct Previous {
     pub guard: BTreeMap<String, RetryGuard>,
     /// Executed intents, by intent.
     pub executed: BTreeMap<String, Option<IntentExecution>>,
+    /// Intents executed in the evaluation that is planned now, by intent, as
+    /// the dispatch journal knows them: whatever became of the state.
+    pub done: BTreeMap<String, IntentExecution>,
     /// Idempotency keys that were used, by intent.
     pub keys: BTreeMap<String, String>,
     /// Which evaluation that is about.

@@ -179,7 +179,7 @@ pub fn run(
     if handoff.is_about_another(&gathered.evaluation) {
         return Err(HandoffError::EvaluationChanged);
     }
-    gathered.guard(journal.orphans());
+    gathered.recall(&journal);
     let context = context(handoff, &gathered, clock.now());
     let plan = gathered.plan(&context)?;
     let opening = Commit::new().row(
@@ -268,6 +268,7 @@ impl Executor<'_> {
             note: self.order.note.clone(),
         };
         let opening = opening.document(self.journal.pending_path(), self.pending(&request));
+        self.check_recordable(&opening)?;
         self.scope.commit(self.journal.with_orphans(opening))?;
         (self.told)(Progress::Planned {
             plan: self.plan,
@@ -287,6 +288,13 @@ impl Executor<'_> {
         }
         (self.told)(Progress::Decided);
         self.record(&request, targets.len())
+    }
+
+    /// Fails if what will be done could not be recorded: nothing is done yet.
+    fn check_recordable(&self, opening: &Commit) -> Result<(), CommitError> {
+        let state = &self.handoff.files.handoff_state;
+        let recording = opening.clone().document(state, document(self.plan));
+        self.scope.check(&self.journal.with_row(recording))
     }
 
     fn id(&self, index: usize) -> String {
@@ -383,6 +391,7 @@ impl Executor<'_> {
             control_exit_code: None,
             control: None,
             recovered: false,
+            evaluation: Some(self.plan.evaluation.clone()),
         }
     }
 

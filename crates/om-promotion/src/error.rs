@@ -155,6 +155,16 @@ pub enum PromotionError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The rollout was changed, and the documents about that not written.
+    #[error(
+        "the rollout was changed, see {changes}; only the documents of this run are missing: {cause}"
+    )]
+    Untold {
+        /// The audit trail of changes.
+        changes: String,
+        /// Why.
+        cause: CommitError,
+    },
     /// A commit did not happen.
     #[error(transparent)]
     Commit(#[from] CommitError),

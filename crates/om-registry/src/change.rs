@@ -189,10 +189,7 @@ pub fn change(
     let mut editor = Editor::new(text);
     editor.turn(change, now)?;
     let after = policy_of(&editor.text, name, now);
-    let narrowing = match (&before, &after) {
-        (Some(before), Some(after)) => narrows(before, after),
-        _ => false,
-    };
+    let narrowing = takes_away(before.as_ref(), after.as_ref());
     if before == after && !renews(change) {
         // What it says is what it meant before.
         editor = Editor::new(text);
@@ -206,7 +203,17 @@ pub fn change(
             now,
         )?;
     }
+    // The approval that was written may be a longer one.
+    let written = policy_of(&editor.text, name, now);
+    let narrowing = narrowing && takes_away(before.as_ref(), written.as_ref());
     editor.finish(name, narrowing, now)
+}
+
+/// Whether a policy only takes autonomy away; unknown if there is none.
+fn takes_away(before: Option<&Policy>, after: Option<&Policy>) -> bool {
+    before
+        .zip(after)
+        .is_some_and(|(before, after)| narrows(before, after))
 }
 
 /// Whether a change that says what is said already renews its approval.
@@ -274,11 +281,7 @@ fn check_loops(text: &Text, change: &Change) -> Result<(), ChangeError> {
 fn policy_of(text: &Text, name: &str, now: Timestamp) -> Option<Policy> {
     let document = json::parse(without_mark(text.bytes())).ok()?;
     let registry = normalize(&document, name, now, Defaults::Registry).ok()?;
-    // Who approved it is no part of what may happen.
-    let mut policy = registry.policy;
-    policy.autonomous.governance = om_model::fleet::registry::Governance::default();
-    policy.suppression_governance = Map::new();
-    Some(policy)
+    Some(registry.policy)
 }
 
 fn suppression_key(id: Option<&LoopId>) -> &str {

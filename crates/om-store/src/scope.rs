@@ -140,6 +140,19 @@ impl Scope {
             }
         }
     }
+
+    /// Fails as [`Self::commit`] would, and changes nothing but that folders
+    /// are made: for whoever has to know that what is going to be done can be
+    /// told, before it is done.
+    pub fn check(&self, commit: &Commit) -> Result<(), CommitError> {
+        let mut session = Session::open(self)?;
+        settle(&mut [&mut session])?;
+        let store_dir = self.store_dir();
+        let mut temporaries = Temporaries::new(&*self.disk, &store_dir);
+        let planned = plan(&*self.disk, &self.dir, commit, &mut temporaries, 0);
+        temporaries.discard();
+        planned.map(drop)
+    }
 }
 
 impl From<AppendError> for CommitError {

@@ -16,6 +16,10 @@ use crate::args::{given, required, resolve_repo};
 use crate::command::{CommandLine, Logging, now, print_document};
 use crate::error::CliError;
 
+/// How many rows are looked through for an execution, and how many when it is
+/// not among those.
+const EXECUTION_LOOKBACK: [usize; 5] = [1, 4, 16, 64, 256];
+
 /// Arguments of `ops-manager-fleet-status`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FleetStatus {
@@ -180,8 +184,24 @@ impl Gather {
             handoff: document(&files.handoff_state_file)?,
             fleet_row: row(&files.fleet_telemetry_file)?,
             handoff_row: row(&files.handoff_telemetry_file)?,
+            execution_row: execution_row(view, &files.handoff_telemetry_file)?,
         })
     }
+}
+
+/// The last row of an execution, if it is among the last ones: there are as
+/// many rows of plans behind it as there were evaluations with nothing to do.
+fn execution_row(view: &View, path: &str) -> Result<Option<LastRow>, ReadError> {
+    for count in EXECUTION_LOOKBACK {
+        let rows = view.last_rows(Path::new(path), count)?;
+        let is_all = rows.len() < count;
+        let mut rows = rows.into_iter().rev();
+        let found = rows.find(|row| status::is_of_execution(&row.bytes));
+        if found.is_some() || is_all {
+            return Ok(found.map(LastRow::new));
+        }
+    }
+    Ok(None)
 }
 
 /// The same inputs with the line numbers of the last rows.
@@ -190,6 +210,7 @@ fn with_lines(mut inputs: FleetStatusInputs) -> FleetStatusInputs {
     for (path, row) in [
         (&files.fleet_telemetry_file, &mut inputs.fleet_row),
         (&files.handoff_telemetry_file, &mut inputs.handoff_row),
+        (&files.handoff_telemetry_file, &mut inputs.execution_row),
     ] {
         if let Some(last) = row {
             last.line = line_number_of(Path::new(path), last.row.offset).ok();

@@ -46,14 +46,7 @@ impl<'a> Handoff<'a> {
         };
         let mut outcomes = Tally::default();
         for result in &results {
-            if result
-                .value()
-                .get("intentId")
-                .is_none_or(|id| !id.is_string())
-            {
-                let cause = "execution.results has an entry without a text intentId";
-                return Err(result.error(cause.to_owned()));
-            }
+            result.require_text("intentId")?;
             if let Some(code) = result.text("reasonCode")? {
                 outcomes.add(code);
             }

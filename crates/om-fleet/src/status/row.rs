@@ -52,7 +52,8 @@ pub(super) fn latest(
     }))
 }
 
-/// The last handoff's row, of a plan or of an execution.
+/// The last handoff's row, of a plan or of an execution. What became of
+/// actions is what the last execution left (decision D17).
 pub(super) fn latest_handoff(
     inputs: &FleetStatusInputs,
     rollup: &OutcomeRollup,
@@ -63,9 +64,16 @@ pub(super) fn latest_handoff(
     let Some(row) = Row::open(row, at(&inputs.files), HANDOFF_MEMBERS, warnings)? else {
         return Ok(None);
     };
-    let is_autonomous = row.copy("execution.mode")? == Some(json!("autonomous"));
+    let execution = match &inputs.execution_row {
+        Some(older) if row.copy("execution")?.is_none() => {
+            Row::open(Some(older), at(&inputs.files), HANDOFF_MEMBERS, warnings)?
+        }
+        _ => None,
+    };
+    let execution = execution.as_ref().unwrap_or(&row);
+    let is_autonomous = execution.copy("execution.mode")? == Some(json!("autonomous"));
     let executed = |member: &str| -> Result<Value, FleetStatusError> {
-        let found = row.copy(&format!("execution.{member}"))?;
+        let found = execution.copy(&format!("execution.{member}"))?;
         let found = found.filter(|_| is_autonomous);
         Ok(found.unwrap_or_else(|| json!(0)))
     };
@@ -74,7 +82,7 @@ pub(super) fn latest_handoff(
         timestamp: row.copy("timestamp")?,
         category: row.copy("category")?,
         trace_id: row.copy("traceId")?,
-        execution: row.members("execution", EXECUTION_MEMBERS)?,
+        execution: execution.members("execution", EXECUTION_MEMBERS)?,
         summary: row.members("summary.summary", SUMMARY_MEMBERS)?,
         autonomous_outcome_rollup: OutcomeRollup {
             attempted: executed("requestedIntentCount")?,
@@ -87,6 +95,13 @@ pub(super) fn latest_handoff(
             .copy("summary.reasonCodes")?
             .unwrap_or_else(|| json!([])),
     }))
+}
+
+/// Whether a line of the handoff telemetry is the row of an execution; one
+/// that is no such row, or none at all, is not.
+pub fn is_of_execution(line: &[u8]) -> bool {
+    let row = read(line, &["execution"]).unwrap_or_default();
+    row.get("execution").is_some_and(Value::is_object)
 }
 
 /// An object that is the last line of a journal.

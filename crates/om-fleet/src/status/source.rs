@@ -13,6 +13,8 @@ pub(super) struct Document<'a> {
     value: &'a Value,
     name: &'static str,
     file: &'a str,
+    /// The array and the index, if it is an entry of one.
+    entry: Option<(&'static str, usize)>,
 }
 
 /// Stands for a document that is not there.
@@ -36,7 +38,12 @@ impl<'a> Document<'a> {
                 });
             }
         };
-        let document = Self { value, name, file };
+        let document = Self {
+            value,
+            name,
+            file,
+            entry: None,
+        };
         document.check("document", value, "an object", |value| {
             value.is_object() || value.is_null()
         })?;
@@ -110,7 +117,11 @@ impl<'a> Document<'a> {
                 let cause = format!("{path}[{index}] is {found}, expected an object");
                 return Err(self.error(cause));
             }
-            objects.push(Self { value, ..*self });
+            objects.push(Self {
+                value,
+                entry: Some((path, index)),
+                ..*self
+            });
         }
         Ok(objects)
     }
@@ -134,6 +145,12 @@ impl<'a> Document<'a> {
         Ok(value.as_str())
     }
 
+    /// Sees that there is a text at `path`.
+    pub(super) fn require_text(&self, path: &str) -> Result<(), FleetStatusError> {
+        let found = self.raw(path)?.unwrap_or(&NULL);
+        self.check(path, found, "a string", Value::is_string)
+    }
+
     /// The number of a count; `null` is none.
     pub(super) fn count(&self, path: &str, value: &Value) -> Result<f64, FleetStatusError> {
         self.check(path, value, "a number", |value| {
@@ -147,8 +164,12 @@ impl<'a> Document<'a> {
         self.value
     }
 
-    /// What is wrong with it.
-    pub(super) fn error(&self, cause: String) -> FleetStatusError {
+    /// What is wrong with it; `cause` begins with the member.
+    fn error(&self, cause: String) -> FleetStatusError {
+        let cause = match self.entry {
+            Some((array, index)) => format!("{array}[{index}].{cause}"),
+            None => cause,
+        };
         FleetStatusError::Document {
             name: self.name,
             file: self.file.to_owned(),

@@ -1,7 +1,7 @@
 //! What stands in the sources of a report (chapter 05 §3.2, §3.3; decisions
 //! D9, D22).
 
-use om_fleet::status::{FleetStatusError, FleetStatusInputs, evaluate};
+use om_fleet::status::{FleetStatusError, FleetStatusInputs, evaluate, is_of_execution};
 use om_model::{Artifact, json};
 use serde_json::{Value, json};
 
@@ -150,10 +150,7 @@ fn a_container_of_another_type_in_the_handoff_state_is_told_by_its_member() {
                 json!({"execution": {"results": "x"}}),
                 "execution.results is a string",
             ),
-            (
-                json!({"execution": {"results": [{}]}}),
-                "without a text intentId",
-            ),
+            (json!({"execution": {"results": [{}]}}), "intentId is "),
             (
                 json!({"execution": {"results": [7]}}),
                 "execution.results[0] is a number",
@@ -266,6 +263,42 @@ fn a_warning_names_file_and_line() {
 }
 
 #[test]
+fn an_entry_of_a_wrong_shape_is_told_by_its_index_and_member() {
+    let good = json!({"intentId": "i"});
+    let handoff = |intent: Value, result: Value| json!({"intents": [good.clone(), intent], "execution": {"results": [good.clone(), result]}});
+    for (which, document, expected) in [
+        (
+            "fleet",
+            json!({"results": [{"files": 1}]}),
+            "state.json: results[0].files is a number, expected an object",
+        ),
+        (
+            "handoff",
+            handoff(json!({"intentId": 2}), good.clone()),
+            "handoff-state.json: intents[1].intentId is a number, expected a string",
+        ),
+        (
+            "handoff",
+            handoff(json!({"autonomous": "x"}), good.clone()),
+            "handoff-state.json: intents[1].autonomous is a string, expected an object",
+        ),
+        (
+            "handoff",
+            handoff(good.clone(), json!({})),
+            "handoff-state.json: execution.results[1].intentId is null, expected a string",
+        ),
+        (
+            "handoff",
+            handoff(good.clone(), json!({"intentId": "i", "reasonCode": 3})),
+            "execution.results[1].reasonCode is a number, expected a string",
+        ),
+    ] {
+        let message = error(&with(which, Artifact::Document(document)));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn a_row_of_a_wrong_shape_is_told_by_its_member() {
     for (row, expected) in [
         (json!({"execution": "x"}), "execution is a string"),
@@ -311,4 +344,55 @@ fn the_last_handoff_row_is_shown_whether_it_planned_or_executed() {
     );
     assert_eq!(shown["summary"], json!({"pendingManualOnlyCount": 0}));
     assert_eq!(shown["reasonCodes"], json!([]));
+}
+
+#[test]
+fn outcomes_of_a_plan_row_are_those_of_the_last_execution() {
+    let plan = json!({"timestamp": "t", "category": "fleet_handoff_plan",
+        "summary": {"summary": {"intentCount": 2, "pendingManualOnlyCount": 5}}});
+    let execute = |attempted: u64| {
+        json!({"timestamp": "s", "category": "fleet_handoff_execute",
+            "execution": {"mode": "autonomous", "requestedIntentCount": attempted,
+                "executedCount": attempted},
+            "summary": {"summary": {"intentCount": 1, "pendingManualOnlyCount": 0}}})
+    };
+    let mut inputs = inputs(json!({}));
+    inputs.handoff_row = Some(last(plan.to_string()));
+    inputs.execution_row = Some(last(execute(2).to_string()));
+    let found = shown(&inputs)["latestHandoffTelemetry"].clone();
+    assert_eq!(
+        (&found["timestamp"], &found["category"]),
+        (&json!("t"), &json!("fleet_handoff_plan"))
+    );
+    assert_eq!(
+        found["execution"],
+        json!({"mode": "autonomous", "requestedIntentCount": 2, "executedCount": 2})
+    );
+    assert_eq!(found["summary"]["intentCount"], 2);
+    assert_eq!(
+        found["autonomousOutcomeRollup"],
+        json!({"attempted": 2, "executed": 2, "ambiguous": 0, "failed": 0, "manual_backlog": 5})
+    );
+    // A last row that has its own is not looked beyond.
+    inputs.handoff_row = Some(last(execute(1).to_string()));
+    let found = shown(&inputs)["latestHandoffTelemetry"].clone();
+    assert_eq!(found["autonomousOutcomeRollup"]["attempted"], 1);
+}
+
+#[test]
+fn rows_of_executions_are_told_from_others() {
+    for (line, expected) in [
+        (r#"{"execution": {"mode": "manual"}}"#, true),
+        (
+            r#"{"category": "fleet_handoff_plan", "summary": {}}"#,
+            false,
+        ),
+        (r#"{"execution": null}"#, false),
+        (r#"{"execution": "x"}"#, false),
+        ("[]", false),
+        ("{\"execution\": {", false),
+        ("", false),
+    ] {
+        assert_eq!(is_of_execution(line.as_bytes()), expected, "{line}");
+    }
 }

@@ -51,6 +51,7 @@ fn an_execution() {
         control_exit_code: None,
         control: None,
         recovered: false,
+        evaluation: Some(plan.evaluation.clone()),
     };
     let output = br#"{"status":"ambiguous","confirmed":false}"#;
     let outcome = Controlled::by_hook(2, output, false).row(&dispatch, at("2031-05-06T07:10:31Z"));

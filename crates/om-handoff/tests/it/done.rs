@@ -1,9 +1,13 @@
 //! Done is done, within one policy evaluation (decision D17).
 
+use om_model::fleet::handoff::ExecutionMode;
 use om_model::json::to_value;
+use om_store::FleetFile;
 use serde_json::{Value, json};
 
-use crate::support::{EVALUATED, NOW, candidate, guarded_auto, planned};
+use crate::support::{
+    EVALUATED, Fleet, NOW, candidate, column, guarded_auto, order, planned, with,
+};
 
 const ID: &str = "a:health_critical:cancel";
 
@@ -105,4 +109,46 @@ fn an_intent_may_be_done_and_guarded() {
         ]
     );
     assert_eq!(to_value(&plan.retry_guard), guard);
+}
+
+#[test]
+fn what_was_executed_is_remembered_whatever_became_of_the_state() {
+    type Happens = fn(&Fleet);
+    let happenings: [(&str, Happens); 2] = [
+        ("moved away", |fleet| {
+            std::fs::remove_file(fleet.path(FleetFile::HandoffState)).expect("removed");
+        }),
+        ("another evaluation was planned", |fleet| {
+            let policy = fleet.read(FleetFile::PolicyState);
+            let other = with(policy.clone(), json!({"traceId": "tr-other"}));
+            fleet.write(FleetFile::PolicyState, &other);
+            assert_eq!(fleet.plan()["summary"]["executedCount"], 0);
+            fleet.write(FleetFile::PolicyState, &policy);
+        }),
+    ];
+    for (what, happens) in happenings {
+        let fleet = Fleet::new(&["a", "b"]);
+        fleet.runtime(r#"echo x >> "$repo/calls""#);
+        let before = fleet.execute(ExecutionMode::Autonomous);
+        assert_eq!(fleet.calls().len(), 2);
+        happens(&fleet);
+        let plan = fleet.plan();
+        for name in ["status", "execution", "autonomous.reasons"] {
+            let seen = column(&plan["intents"], name);
+            match name {
+                "autonomous.reasons" => {
+                    assert_eq!(seen, [&json!(["autonomous_already_executed"]); 2], "{what}");
+                }
+                _ => assert_eq!(seen, column(&before["intents"], name), "{what}"),
+            }
+        }
+        for mode in [ExecutionMode::Autonomous, ExecutionMode::Manual] {
+            happens(&fleet);
+            fleet.execute(mode);
+        }
+        assert_eq!(fleet.calls().len(), 2, "{what}");
+        let asked = fleet.run(order(ExecutionMode::Manual, &[ID]));
+        let refused = asked.expect_err("is done").to_string();
+        assert!(refused.contains("already executed"), "{refused}");
+    }
 }

@@ -216,3 +216,31 @@ fn a_run_that_is_refused_afterwards_has_recorded_it_all_the_same() {
         ["executed", "pending_operator_confirmation"]
     );
 }
+
+#[test]
+fn files_that_cannot_be_written_any_more_are_named_with_what_to_do() {
+    let fleet = fleet();
+    killed(&fleet, Manual, "journaled", 1);
+    let path = fleet.path(FleetFile::HandoffPending);
+    let left = fleet.read(FleetFile::HandoffPending);
+    let mut broken = left.clone();
+    let in_a_file = fleet.path(FleetFile::Registry).join("x");
+    broken["handoffStateFile"] = json!(in_a_file);
+    fleet.write(FleetFile::HandoffPending, &broken);
+    for action in [Action::Plan, order(Manual, &[])] {
+        let refused = fleet.run(action).expect_err("is refused").to_string();
+        for part in [
+            path.display().to_string(),
+            in_a_file.display().to_string(),
+            "correct handoffStateFile and handoffTelemetryFile".to_owned(),
+        ] {
+            assert!(refused.contains(&part), "{refused}");
+        }
+        assert_eq!(fleet.calls().len(), 1);
+    }
+    // Done as told, nothing is lost.
+    fleet.write(FleetFile::HandoffPending, &left);
+    let state = fleet.plan();
+    assert_eq!(state["execution"]["recovered"], true);
+    assert_eq!(state["execution"]["executedCount"], 1);
+}

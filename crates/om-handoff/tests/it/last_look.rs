@@ -1,5 +1,8 @@
 //! The last look before each autonomous dispatch (decisions D15 and D23).
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+
 use om_handoff::look::{evaluated, limits_look, registry_look};
 use om_model::fleet::handoff::ExecutionMode::{Autonomous, Manual};
 use om_model::fleet::policy::AutonomyReason;
@@ -361,4 +364,61 @@ fn a_registry_hook_is_asked_again_before_each_dispatch() {
     let execution = state.execution.expect("an execution");
     assert_eq!(column(&execution["results"], "loopId"), ["a"]);
     assert_eq!(column(&execution["withheld"], "loopId"), ["b"]);
+}
+
+/// The address of a service that answers once with `body`, after `meanwhile`
+/// has happened.
+fn service(body: &Value, meanwhile: impl FnOnce() + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let body = body.to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        let mut request = BufReader::new(stream.try_clone().expect("a stream")).lines();
+        while request
+            .next()
+            .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+        {}
+        meanwhile();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        stream
+            .write_all((head + &body).as_bytes())
+            .expect("answered");
+    });
+    url
+}
+
+#[test]
+fn a_switch_that_is_turned_on_while_the_run_is_looked_up_holds_the_dispatch() {
+    for (now, reason) in [
+        ("r-1", "autonomous_kill_switch_enabled"),
+        ("r-2", "autonomous_run_changed"),
+    ] {
+        let fleet = Fleet::new(&["a"]);
+        let killed = fleet.root().join("killed.json");
+        let on = written("safety.killSwitch", json!(true));
+        std::fs::write(&killed, on.to_string()).expect("written");
+        let members = json!({"runId": "r-1"});
+        let policy = guarded_auto(&[with(candidate("a", "health_critical"), members)]);
+        fleet.write(FleetFile::PolicyState, &policy);
+        let registry = fleet.path(FleetFile::Registry);
+        // Whoever tells the run takes so long that somebody turns it on.
+        let snapshot = json!({"schemaVersion": "v1", "run": {"runId": now}});
+        let url = service(&snapshot, move || {
+            std::fs::copy(&killed, &registry).expect("turned on");
+        });
+        let mut document = fleet.read(FleetFile::Registry);
+        document["loops"][0] = json!({
+            "loopId": "a", "transport": "sprite_service", "service": {"baseUrl": url},
+        });
+        fleet.write(FleetFile::Registry, &document);
+        let (state, calls) = withheld(&fleet);
+        assert_eq!(calls, 0);
+        let withheld = &state["execution"]["withheld"];
+        assert_eq!(column(withheld, "reasonCode"), [reason]);
+        assert!(fleet.rows(FleetFile::HandoffDispatch).is_empty());
+    }
 }

@@ -30,6 +30,7 @@ fn dispatch() -> DispatchRow {
         control_exit_code: None,
         control: None,
         recovered: false,
+        evaluation: None,
     }
 }
 

@@ -8,7 +8,8 @@ use om_handoff::look::{evaluated, limits_look, registry_look};
 use om_handoff::outcome::{Controlled, result};
 use om_handoff::targets::{Filters, select};
 use om_model::fleet::handoff::{
-    DispatchPhase, DispatchRow, ExecutionMode, HandoffRequest, HandoffState, IntentStatus, Withheld,
+    DispatchPhase, DispatchRow, ExecutionMode, HandoffRequest, HandoffState, IntentStatus,
+    OutcomeStatus, Withheld,
 };
 use om_model::json::{compact, to_value};
 use om_registry::last_look::Written;
@@ -16,7 +17,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{
-    NOW, at, candidate, guarded_auto, normalised, planned_with, registry, trace, with,
+    NOW, at, candidate, evaluation, guarded_auto, normalised, planned_with, registry, trace, with,
 };
 
 const LOOPS: [&str; 4] = ["a", "b", "c", "d"];
@@ -152,6 +153,7 @@ fn dispatch(intent_id: &str, loop_id: &str, number: usize) -> DispatchRow {
         control_exit_code: None,
         control: None,
         recovered: false,
+        evaluation: Some(evaluation()),
     }
 }
 
@@ -275,6 +277,7 @@ proptest! {
             let mut row = dispatch(&format!("i-{of}"), "a", number - usize::from(*outcome && number > 0));
             if *outcome {
                 row.phase = DispatchPhase::Outcome;
+                row.status = (number % 2 == 0).then_some(OutcomeStatus::Executed);
             }
             compact(&row)
         }).collect();

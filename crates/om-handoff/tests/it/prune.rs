@@ -189,7 +189,9 @@ fn dispatch(number: i64) -> Vec<Value> {
         json!({"timestamp": day(number), "dispatchId": format!("d{number}"), "handoffId": "h",
             "phase": phase, "mode": "manual", "intentId": format!("i{}", number % 3),
             "loopId": "nightly", "intent": "cancel", "idempotencyKey": format!("k{}", number / 6),
-            "attempt": 1, "traceId": "t", "requestedBy": "dana", "autonomousEligible": false})
+            "attempt": 1, "traceId": "t", "requestedBy": "dana", "autonomousEligible": false,
+            "evaluation": {"sha256": format!("{}", number / 3)},
+            "status": if phase == "outcome" && number < 13 { json!("executed") } else { json!(null) }})
     };
     match number {
         // Its outcome is unknown yet.

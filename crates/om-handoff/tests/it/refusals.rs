@@ -1,7 +1,7 @@
 //! What a handoff refuses, in which order, and what it leaves behind (chapter
 //! 06 §2.2, decision D14).
 
-use om_handoff::{Action, HandoffError};
+use om_handoff::{Action, Handoff, HandoffError};
 use om_model::fleet::handoff::EvaluationIdentity;
 use om_model::fleet::handoff::ExecutionMode::{Autonomous, Manual};
 use om_store::FleetFile;
@@ -215,4 +215,31 @@ fn another_evaluation_than_the_one_looked_at_is_not_acted_on() {
     handoff.evaluation = Some(crate::support::evaluation());
     handoff.action = Action::Plan;
     om_handoff::run(&handoff, &clock, &|| false, &mut |_| ()).expect("planned");
+}
+
+#[test]
+fn files_that_cannot_be_written_are_found_out_before_anything_is_dispatched() {
+    type Choose = fn(&mut Handoff, String);
+    let choices: [Choose; 2] = [
+        |handoff, file| handoff.files.handoff_state = file,
+        |handoff, file| handoff.files.handoff_telemetry = file,
+    ];
+    for mode in [Autonomous, Manual] {
+        for choose in choices {
+            let fleet = Fleet::new(&["a", "b"]);
+            fleet.runtime(r#"echo x >> "$repo/calls""#);
+            let in_a_file = fleet.root().join("file/x");
+            std::fs::write(fleet.root().join("file"), "").expect("written");
+            let mut handoff = fleet.handoff(order(mode, &[]));
+            choose(&mut handoff, in_a_file.display().to_string());
+            fleet.run_with(&handoff).expect_err("is refused");
+            assert!(fleet.calls().is_empty());
+            for file in [FleetFile::HandoffDispatch, FleetFile::HandoffRows] {
+                assert!(fleet.rows(file).is_empty(), "{file:?}");
+            }
+            assert!(!fleet.path(FleetFile::HandoffPending).exists());
+            // The next one is as if nothing had been.
+            assert_eq!(fleet.execute(mode)["execution"]["executedCount"], 2);
+        }
+    }
 }

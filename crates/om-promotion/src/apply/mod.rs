@@ -20,5 +20,5 @@ mod run;
 
 pub(crate) use request::split_refs;
 pub use request::{ApplyRequest, Governance};
-pub(crate) use run::stage;
 pub use run::{Change, Prepared, prepare, run, run_as_seen};
+pub(crate) use run::{StateFile, stage};

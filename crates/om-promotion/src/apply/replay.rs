@@ -12,13 +12,15 @@ use super::change::evidence_refs;
 use super::request::ApplyRequest;
 use crate::error::PromotionError;
 
-/// The last record with `key` in the audit trail at `path`.
+/// The last record with `key` in the audit trail at `path`; without a key,
+/// none.
 ///
-/// A trail that cannot be read in full might hide the record, so it refuses
-/// whatever widens; a rollback makes do with what can be read (decision D20).
+/// A trail that cannot be read in full refuses whatever widens, with a key or
+/// without: nobody knows then what was done before. A rollback makes do with
+/// what can be read (decision D20).
 pub(super) fn find(
     path: &str,
-    key: &str,
+    key: Option<&str>,
     intent: ApplyIntent,
 ) -> Result<Option<Map<String, Value>>, PromotionError> {
     match scan(path, key, intent) {
@@ -29,7 +31,7 @@ pub(super) fn find(
 
 fn scan(
     path: &str,
-    key: &str,
+    key: Option<&str>,
     intent: ApplyIntent,
 ) -> Result<Option<Map<String, Value>>, PromotionError> {
     let file = Path::new(path);
@@ -46,9 +48,7 @@ fn scan(
     let mut found = None;
     while let Some(line) = lines.next_line().map_err(failed)? {
         match record(line.bytes) {
-            Ok(Some(row)) if row.get("idempotencyKey").is_some_and(|used| used == key) => {
-                found = Some(row);
-            }
+            Ok(Some(row)) if key.is_some_and(|key| is_keyed(&row, key)) => found = Some(row),
             Err(cause) if intent.widens() => {
                 return Err(PromotionError::Row {
                     what: "promotion apply telemetry",
@@ -61,6 +61,10 @@ fn scan(
         }
     }
     Ok(found)
+}
+
+fn is_keyed(row: &Map<String, Value>, key: &str) -> bool {
+    row.get("idempotencyKey").is_some_and(|used| used == key)
 }
 
 /// A row, `None` if it is blank or `null`.
@@ -121,7 +125,7 @@ mod tests {
 
     fn found(rows: &str, intent: ApplyIntent) -> Result<Option<Value>, String> {
         let file = trail(rows);
-        let found = find(file.path().to_str().expect("UTF-8"), "k", intent);
+        let found = find(file.path().to_str().expect("UTF-8"), Some("k"), intent);
         let value = found.map(|row| row.map(|row| row["n"].clone()));
         value.map_err(|error| error.to_string())
     }

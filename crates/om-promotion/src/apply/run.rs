@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use om_model::promotion::ApplyIntent;
 use om_model::promotion::apply::{ApplyFiles, ApplyRecord};
 use om_model::{Timestamp, json};
 use om_registry::RegistryStage;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::change::{Recorded, edits};
 use super::request::{ApplyRequest, Checked};
 use super::{decision, registry, replay};
+use crate::check::unknown;
 use crate::error::PromotionError;
 use crate::paths::FleetPaths;
 use crate::stage::{Pipeline, Printed, as_output, run_hook};
@@ -49,13 +51,23 @@ impl Change {
     }
 }
 
+/// What the file at the promotion state's path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateFile {
+    /// What decides.
+    Decides,
+    /// The result of an earlier check: a rollback records its decision as
+    /// `unknown`.
+    Stale,
+}
+
 /// Changes the rollout as `request` says, or answers with the record of the
 /// same key. The registry, the record and its row are one commit.
 pub fn run(
     request: &ApplyRequest,
     pipeline: &Pipeline<'_>,
 ) -> Result<Printed<Value>, PromotionError> {
-    run_checked(request, None, pipeline)
+    run_checked(request, None, StateFile::Decides, pipeline)
 }
 
 /// [`run`] after a person has agreed to `seen`: if that is no longer what
@@ -65,12 +77,13 @@ pub fn run_as_seen(
     seen: &Prepared,
     pipeline: &Pipeline<'_>,
 ) -> Result<Printed<Value>, PromotionError> {
-    run_checked(request, Some(seen), pipeline)
+    run_checked(request, Some(seen), StateFile::Decides, pipeline)
 }
 
 fn run_checked(
     request: &ApplyRequest,
     seen: Option<&Prepared>,
+    state_file: StateFile,
     pipeline: &Pipeline<'_>,
 ) -> Result<Printed<Value>, PromotionError> {
     request.check()?;
@@ -79,7 +92,7 @@ fn run_checked(
     let _edit = scope.run_lock(EDIT_LOCK)?;
     scope.recover()?;
     let files = request.files();
-    match prepare(request, pipeline)? {
+    match prepare_with(request, state_file, pipeline)? {
         Prepared::Replay(record) => {
             let line = format!("{}\n", json::compact(&record));
             scope.commit(Commit::new().document(&files.apply_state_file, line))?;
@@ -107,9 +120,13 @@ fn run_checked(
 }
 
 /// The change as a stage of another command: by the hook, if there is one.
-pub(crate) fn stage(request: &ApplyRequest, pipeline: &Pipeline<'_>) -> StageOutput {
+pub(crate) fn stage(
+    request: &ApplyRequest,
+    state_file: StateFile,
+    pipeline: &Pipeline<'_>,
+) -> StageOutput {
     match &pipeline.hooks.apply {
-        None => as_output(run(request, pipeline)),
+        None => as_output(run_checked(request, None, state_file, pipeline)),
         Some(hook) => run_hook(hook, &request.arguments()),
     }
 }
@@ -119,17 +136,27 @@ pub fn prepare(
     request: &ApplyRequest,
     pipeline: &Pipeline<'_>,
 ) -> Result<Prepared, PromotionError> {
+    prepare_with(request, StateFile::Decides, pipeline)
+}
+
+fn prepare_with(
+    request: &ApplyRequest,
+    state_file: StateFile,
+    pipeline: &Pipeline<'_>,
+) -> Result<Prepared, PromotionError> {
     let checked = request.checked()?;
     let files = request.files();
-    if let Some(key) = &request.idempotency_key
-        && let Some(row) = replay::find(&files.apply_telemetry_file, key, checked.intent)?
-    {
+    let key = request.idempotency_key.as_deref();
+    if let Some(row) = replay::find(&files.apply_telemetry_file, key, checked.intent)? {
         let state_file = &files.promotion_state_file;
         let record = replay::answer(row, request, checked.intent, state_file)?;
         return Ok(Prepared::Replay(record));
     }
     let now = pipeline.now();
-    let decision = decide(&checked, &files, now)?;
+    let decision = match (checked.intent, state_file) {
+        (ApplyIntent::Rollback, StateFile::Stale) => unknown(),
+        _ => decide(&checked, &files, now)?,
+    };
     check_deadline(checked.review_by, now)?;
     let stage = RegistryStage {
         repo: request.repo.clone(),

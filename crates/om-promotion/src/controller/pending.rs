@@ -40,9 +40,29 @@ pub(super) fn length(path: &str) -> u64 {
 /// Whether the audit trail at `path` has the row of what `pending` was about
 /// to do. A line that cannot be read might be it.
 pub(super) fn has_applied(pending: &ControllerPending, path: &str) -> Result<bool, PromotionError> {
+    let rows = rows_since(pending, path)?;
+    Ok(rows.iter().any(|row| might_be_of(row.as_ref(), pending)))
+}
+
+/// Whether a rollback follows that row.
+pub(super) fn is_undone(pending: &ControllerPending, path: &str) -> Result<bool, PromotionError> {
+    let rows = rows_since(pending, path)?;
+    let applied = rows
+        .iter()
+        .rposition(|row| might_be_of(row.as_ref(), pending));
+    let later = applied.map_or(&rows[..0], |at| &rows[at..]);
+    let is_rollback = |row: &Value| row.get("intent").is_some_and(|intent| intent == "rollback");
+    Ok(later.iter().flatten().any(is_rollback))
+}
+
+/// The rows since `pending` was recorded, `None` for one that cannot be read.
+fn rows_since(
+    pending: &ControllerPending,
+    path: &str,
+) -> Result<Vec<Option<Value>>, PromotionError> {
     let file = Path::new(path);
     if !file.is_file() {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let failed = |source| {
         PromotionError::Read(ReadError {
@@ -59,13 +79,17 @@ pub(super) fn has_applied(pending: &ControllerPending, path: &str) -> Result<boo
     };
     journal.seek(SeekFrom::Start(from)).map_err(failed)?;
     let mut lines = LineReader::new(journal, from, 0);
+    let mut rows = Vec::new();
     while let Some(line) = lines.next_line().map_err(failed)? {
-        let is_blank = line.bytes.trim_ascii().is_empty();
-        if !is_blank && json::parse(line.bytes).map_or(true, |row| is_of(&row, pending)) {
-            return Ok(true);
+        if !line.bytes.trim_ascii().is_empty() {
+            rows.push(json::parse(line.bytes).ok());
         }
     }
-    Ok(false)
+    Ok(rows)
+}
+
+fn might_be_of(row: Option<&Value>, pending: &ControllerPending) -> bool {
+    row.is_none_or(|row| is_of(row, pending))
 }
 
 fn is_of(row: &Value, pending: &ControllerPending) -> bool {

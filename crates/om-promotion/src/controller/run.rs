@@ -5,7 +5,7 @@ use std::path::Path;
 use om_model::envelope::SchemaVersion;
 use om_model::json::WrongType;
 use om_model::promotion::controller::{
-    ControllerDocument, ControllerGovernance, ControllerMode, ControllerObserved,
+    ControllerDocument, ControllerFiles, ControllerGovernance, ControllerMode, ControllerObserved,
     ControllerPending, ControllerReason, ControllerStage, PendingDecision,
 };
 use om_model::{Artifact, Timestamp, json};
@@ -62,8 +62,12 @@ pub fn run(
     let context = request.context(pipeline.trace_id(request.trace_id.as_deref()));
     let files = request.files(&paths);
     let mut observed = observe(&files.state_file)?;
-    if let Some(interrupted) = pending::read(&controller.pending_file)? {
-        let recovered = controller.recover(&interrupted, observed)?;
+    let interrupted = pending::read(&controller.pending_file)?;
+    let may_change =
+        interrupted.is_some() || controller.checked.mode != ControllerMode::ProposeOnly;
+    controller.check_writable(&files, may_change)?;
+    if let Some(interrupted) = interrupted {
+        let recovered = controller.recover(&interrupted, &files, observed)?;
         if recovered.exit_code != 0 && recovered.document.execution.apply_executed {
             // What was applied could not be undone: nothing is added to it.
             return Ok(recovered);
@@ -83,7 +87,7 @@ pub fn run(
         recovered: false,
     };
     let (findings, ending) = controller.pass(&facts)?;
-    controller.finish(&facts, &findings, &ending)
+    controller.finish(&facts, &findings, &ending, None)
 }
 
 /// What one run works with.
@@ -97,6 +101,28 @@ struct Controller<'a> {
 }
 
 impl<'a> Controller<'a> {
+    /// Fails, before anything is applied, if what the run and the stages after
+    /// its evaluation tell could not be written.
+    fn check_writable(
+        &self,
+        files: &ControllerFiles,
+        may_change: bool,
+    ) -> Result<(), PromotionError> {
+        self.scope.check(&document(files, "{}"))?;
+        if !may_change {
+            return Ok(());
+        }
+        for (result, summary) in [
+            (&files.apply_result_file, &files.apply_summary_file),
+            (&files.verify_result_file, &files.verify_summary_file),
+            (&files.rollback_result_file, &files.rollback_summary_file),
+        ] {
+            let documents = Commit::new().document(result, "").document(summary, "");
+            self.scope.check(&documents)?;
+        }
+        Ok(())
+    }
+
     /// Evaluates and decides; then proposes, holds, or applies.
     fn pass(&self, facts: &Facts) -> Result<(Findings, Ending), PromotionError> {
         let mut findings = nothing_found();
@@ -206,10 +232,16 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Writes the row of a run that was killed: what it applied is undone.
+    /// Writes the row of a run that was killed: what it applied is undone,
+    /// unless somebody did so since.
+    ///
+    /// The row goes where this run looks for it, because it counts against
+    /// this run's budget; and to where the killed one would have written it,
+    /// if that is elsewhere and possible.
     fn recover(
         &self,
         interrupted: &ControllerPending,
+        files: &ControllerFiles,
         observed: ControllerObserved,
     ) -> Result<Printed<ControllerDocument>, PromotionError> {
         let now = self.pipeline.now();
@@ -221,7 +253,7 @@ impl<'a> Controller<'a> {
             idempotency_key: interrupted.idempotency_key.clone(),
             governance: interrupted.governance.clone(),
             context: interrupted.context.clone(),
-            files: interrupted.files.clone(),
+            files: files.clone(),
             observed,
             recovered: true,
         };
@@ -233,10 +265,14 @@ impl<'a> Controller<'a> {
             findings.verification =
                 verification::failed(ControllerReason::ControllerRunInterrupted);
             findings.verification.ran = false;
-            let governance = self.answerable(&interrupted.governance, now);
-            match self.stages(&facts).rollback(governance) {
-                Ok(()) => Ending::RolledBack,
-                Err(failure) => Ending::Failed(failure),
+            if pending::is_undone(interrupted, &self.apply_rows)? {
+                Ending::RolledBack
+            } else {
+                let governance = self.answerable(&interrupted.governance, now);
+                match self.stages(&facts).rollback(governance) {
+                    Ok(()) => Ending::RolledBack,
+                    Err(failure) => Ending::Failed(failure),
+                }
             }
         } else {
             Ending::Failed(Failure {
@@ -246,7 +282,11 @@ impl<'a> Controller<'a> {
                     .to_owned(),
             })
         };
-        self.finish(&facts, &findings, &ending)
+        let elsewhere = &interrupted.files.telemetry_file;
+        if *elsewhere == files.telemetry_file {
+            return self.finish(&facts, &findings, &ending, None);
+        }
+        self.finish(&facts, &findings, &ending, Some(elsewhere))
     }
 
     /// Who answers for undoing an interrupted run: whoever answered for it,
@@ -262,26 +302,62 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Commits the run's document and forgets that it was about to apply.
+    /// Commits the run's document, its row also `elsewhere` if possible; and
+    /// forgets that it was about to apply, unless what was applied could
+    /// neither be verified nor undone: that is left to the next run.
     fn finish(
         &self,
         facts: &Facts,
         findings: &Findings,
         ending: &Ending,
+        elsewhere: Option<&String>,
     ) -> Result<Printed<ControllerDocument>, PromotionError> {
         let document = facts.document(findings, ending);
-        let row = json::compact(&document);
-        self.scope.commit(
-            Commit::new()
-                .document(&facts.files.state_file, format!("{row}\n"))
-                .row(&facts.files.telemetry_file, row)
-                .removal(&self.pending_file),
-        )?;
+        let told = self
+            .scope
+            .commit(self.last_commit(facts, ending, &document, elsewhere));
+        told.map_err(|cause| {
+            if document.execution.apply_executed {
+                let changes = self.apply_rows.clone();
+                PromotionError::Untold { changes, cause }
+            } else {
+                cause.into()
+            }
+        })?;
         Ok(Printed {
             document,
             exit_code: ending.exit_code(),
             diagnostics: ending.diagnostics(),
         })
+    }
+
+    fn last_commit(
+        &self,
+        facts: &Facts,
+        ending: &Ending,
+        run: &ControllerDocument,
+        elsewhere: Option<&String>,
+    ) -> Commit {
+        let row = json::compact(run);
+        // Without a row of the change nobody could tell later what to undo.
+        let is_left = match ending {
+            Ending::Failed(failure) if failure.stage == ControllerStage::Rollback => {
+                self.has_applied().unwrap_or(true)
+            }
+            _ => false,
+        };
+        let told = || {
+            let told = document(&facts.files, &row);
+            if is_left {
+                told
+            } else {
+                told.removal(&self.pending_file)
+            }
+        };
+        let everywhere = elsewhere.map(|path| told().row(path, row.as_str()));
+        everywhere
+            .filter(|commit| self.scope.check(commit).is_ok())
+            .unwrap_or_else(told)
     }
 
     fn stages<'b>(&self, facts: &'b Facts) -> Stages<'b>
@@ -297,6 +373,13 @@ impl<'a> Controller<'a> {
             pipeline: self.pipeline,
         }
     }
+}
+
+/// The document of a run, in its state and its telemetry.
+fn document(files: &ControllerFiles, row: &str) -> Commit {
+    Commit::new()
+        .document(&files.state_file, format!("{row}\n"))
+        .row(&files.telemetry_file, row)
 }
 
 /// What a run knows before it has evaluated anything.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::outcome::Outcome;
 use super::request::OrchestrateRequest;
 use super::summary::markdown;
+use crate::apply::{ApplyRequest, StateFile};
 use crate::check::{Check, wrong};
 use crate::document::{Identity, Name};
 use crate::error::{Cause, PromotionError, plain};
@@ -26,7 +27,8 @@ const CI_RESULT: Name = Name {
 /// the summary in one commit, and appends the summary where the pipeline
 /// collects them.
 ///
-/// A rollback goes on whatever happens to the check (decision D20).
+/// A rollback goes on whatever happens to the check (decision D20). That the
+/// documents can be written is known before anything is changed.
 pub fn run(
     request: &OrchestrateRequest,
     pipeline: &Pipeline<'_>,
@@ -36,15 +38,24 @@ pub fn run(
     let files = request.files(&paths);
     let scope = Scope::open(paths.scope_dir())?;
     let _turn = scope.run_lock("promotion-orchestrate")?;
+    scope.check(&documents(&files, "", ""))?;
     let intent = checked.intent();
-    let (check, check_failure) = match (evaluated(request, &files, intent, pipeline), intent) {
+    let evaluated = evaluated(request, &files, pipeline);
+    let state = match &evaluated {
+        Err(failed) if !failed.has_result => StateFile::Stale,
+        _ => StateFile::Decides,
+    };
+    let (check, check_failure) = match (evaluated, intent) {
         (Ok(check), _) => (check, None),
         (Err(error), Some(ApplyIntent::Rollback)) => passed_over(&files, &error),
         (Err(error), _) => return Err(error.into_inner()),
     };
     let record = match intent {
         None => None,
-        Some(intent) => Some(changed(request, intent, &files, pipeline)?),
+        Some(intent) => {
+            let apply = request.apply(intent, &files.promotion_ci_result_file);
+            Some(changed(&apply, state, pipeline)?)
+        }
     };
     let outcome = Outcome {
         request,
@@ -58,13 +69,23 @@ pub fn run(
     let document = outcome.document();
     let summary = markdown(&document);
     let result = format!("{}\n", json::compact(&document));
-    scope.commit(
-        Commit::new()
-            .document(&document.files.result_file, result)
-            .document(&document.files.summary_file, summary.as_str()),
-    )?;
+    let told = scope.commit(documents(&document.files, &result, &summary));
+    told.map_err(|cause| match intent {
+        None => cause.into(),
+        Some(_) => PromotionError::Untold {
+            changes: paths.or(None, FleetFile::PromotionApplyRows),
+            cause,
+        },
+    })?;
     pipeline.append_summary(&summary)?;
     Ok(Printed::ok(document))
+}
+
+/// The one commit of an orchestration.
+fn documents(files: &OrchestrateFiles, result: &str, summary: &str) -> Commit {
+    Commit::new()
+        .document(&files.result_file, result)
+        .document(&files.summary_file, summary)
 }
 
 /// The orchestration as a stage of another command: by the hook, if there is
@@ -92,7 +113,6 @@ impl FailedCheck {
 fn evaluated(
     request: &OrchestrateRequest,
     files: &OrchestrateFiles,
-    intent: Option<ApplyIntent>,
     pipeline: &Pipeline<'_>,
 ) -> Result<Check, FailedCheck> {
     let path = &files.promotion_ci_result_file;
@@ -105,8 +125,8 @@ fn evaluated(
         return Err(failed(PromotionError::Stage(Box::new(output))));
     }
     let document = CI_RESULT.read(path).map_err(failed)?;
-    if intent.is_some_and(ApplyIntent::widens) && !has_result {
-        // An older result must not decide on anything.
+    if !has_result {
+        // An older result decides on nothing and is not shown as this one.
         return Err(failed(PromotionError::NotWritten {
             what: CI_RESULT.file,
             path: path.clone(),
@@ -132,13 +152,11 @@ fn passed_over(
 
 /// Changes the rollout; what that printed, `null` or an object.
 fn changed(
-    request: &OrchestrateRequest,
-    intent: ApplyIntent,
-    files: &OrchestrateFiles,
+    request: &ApplyRequest,
+    state: StateFile,
     pipeline: &Pipeline<'_>,
 ) -> Result<Value, PromotionError> {
-    let apply = request.apply(intent, &files.promotion_ci_result_file);
-    let output = apply::stage(&apply, pipeline);
+    let output = apply::stage(request, state, pipeline);
     if !output.success() {
         return Err(PromotionError::Stage(Box::new(output)));
     }

@@ -151,13 +151,17 @@ fn a_damaged_audit_trail_stops_what_widens_and_no_rollback() {
     place.decided("promote");
     place.put("telemetry/promotion-apply.jsonl", "{\n");
     for intent in ["expand", "resume"] {
-        let message = refused(&place, &keyed(&place, intent));
-        assert!(
-            message.starts_with("invalid promotion apply telemetry JSONL: "),
-            "{message}"
-        );
+        for request in [keyed(&place, intent), place.apply(intent)] {
+            let message = refused(&place, &request);
+            assert!(
+                message.starts_with("invalid promotion apply telemetry JSONL: "),
+                "{message}"
+            );
+        }
     }
-    apply(&place, &keyed(&place, "rollback")).expect("is applied");
+    for request in [keyed(&place, "rollback"), place.apply("rollback")] {
+        apply(&place, &request).expect("is applied");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use om_model::promotion::controller::ControllerDocument;
-use om_promotion::controller::{ControllerRequest, LimitTexts, run};
+use om_promotion::controller::{ControllerRequest, FileTexts, LimitTexts, run};
 use om_promotion::{Pipeline, Printed, PromotionError};
 use serde_json::{Value, json};
 
@@ -123,6 +123,60 @@ fn a_change_that_is_not_verified_is_undone() {
     assert_eq!(intents, ["expand", "rollback"]);
     let pause = &place.json("registry.v1.json")["policy"]["autonomous"]["rollout"]["pause"];
     assert_eq!(pause, &json!({ "manual": true }));
+}
+
+#[test]
+fn what_cannot_be_written_is_found_before_anything_is_applied() {
+    let place = Place::promotable();
+    let folder = place.outside("folder");
+    fs::create_dir(&folder).expect("made");
+    let text = |path: &Path| Some(path.display().to_string());
+    let (folder, one) = (text(&folder), text(&place.outside("one")));
+    let usual = FileTexts::default;
+    let before = place.tree();
+    for files in [
+        FileTexts {
+            state: folder.clone(),
+            ..usual()
+        },
+        FileTexts {
+            telemetry: folder.clone(),
+            ..usual()
+        },
+        FileTexts {
+            state: one.clone(),
+            telemetry: one,
+            ..usual()
+        },
+        FileTexts {
+            apply_result: folder.clone(),
+            ..usual()
+        },
+        FileTexts {
+            apply_summary: folder.clone(),
+            ..usual()
+        },
+        FileTexts {
+            verify_result: folder.clone(),
+            ..usual()
+        },
+        FileTexts {
+            rollback_result: folder,
+            ..usual()
+        },
+    ] {
+        let request = ControllerRequest {
+            files: files.clone(),
+            ..guarded(&place)
+        };
+        let message = refused(&place, &request);
+        assert!(
+            message.ends_with("; nothing was written")
+                || message.ends_with("; nothing was written, move it away"),
+            "{message}"
+        );
+        assert!(place.tree() == before, "{files:?}");
+    }
 }
 
 #[test]
@@ -295,7 +349,7 @@ fn a_stage_that_fails_is_a_run_that_failed() {
 }
 
 /// Leaves what a run leaves that is killed just before it applies.
-fn interrupt(place: &mut Place) -> Value {
+pub(crate) fn interrupt(place: &mut Place) -> Value {
     let (pending, copy) = (
         place.fleet_text("promotion-controller-pending.json"),
         place.outside("pending-copy.json"),
@@ -314,7 +368,7 @@ fn interrupt(place: &mut Place) -> Value {
 }
 
 /// What the killed run had applied already.
-fn apply_as(place: &Place, pending: &Value) {
+pub(crate) fn apply_as(place: &Place, pending: &Value) {
     place.decided("promote");
     let request = om_promotion::apply::ApplyRequest {
         trace_id: pending["context"]["traceId"].as_str().map(str::to_owned),

@@ -9,6 +9,7 @@ mod apply;
 mod ci;
 mod controller;
 mod controller_hooks;
+mod controller_recovery;
 mod gates;
 mod histories;
 mod orchestrate;

@@ -133,22 +133,83 @@ fn a_rollback_goes_on_without_a_check() {
     );
 }
 
-#[test]
-fn an_older_result_decides_on_nothing() {
+/// A check that says that it went well and wrote nothing, and what the one
+/// before wrote.
+fn with_an_older_result() -> Place {
     let mut place = Place::promotable();
     place.put(
         "promotion-ci-result.json",
         r#"{"summary":{"decision":"promote"}}"#,
     );
     place.hooks.ci = Some(place.hook("OPS_MANAGER_PROMOTION_CI_SCRIPT", "exit 0"));
-    let error = orchestrate(&place, &request(&place, "apply")).expect_err("is refused");
+    place
+}
+
+#[test]
+fn an_older_result_decides_on_nothing_and_is_not_shown() {
+    let place = with_an_older_result();
     let path = place.fleet_text("promotion-ci-result.json");
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("promotion CI result file not found: {path}"))
-    );
+    for mode in ["dry_run", "apply"] {
+        let error = orchestrate(&place, &request(&place, mode)).expect_err("is refused");
+        assert_eq!(
+            error.to_string(),
+            format!("promotion CI result file not found: {path}: it was not written by this run"),
+            "{mode}"
+        );
+        assert!(!place.exists("promotion-orchestrate-result.json"));
+    }
     assert_eq!(place.canary(), 10);
+}
+
+#[test]
+fn a_rollback_goes_on_without_an_older_result() {
+    let place = with_an_older_result();
+    let found = document(&place, &request(&place, "rollback"));
+    assert_eq!(
+        (&found["status"], &found["decision"]),
+        (&json!("rolled_back"), &json!("unknown"))
+    );
+    assert_eq!(found["promotionCiFailure"]["exitCode"], 1);
+    assert_eq!(found["apply"]["record"]["decision"], "unknown");
+}
+
+#[test]
+fn documents_that_cannot_be_written_are_found_before_anything_is_changed() {
+    let place = Place::promotable();
+    let folder = place.outside("folder");
+    fs::create_dir(&folder).expect("made");
+    let below_a_file = place.fleet_text("registry.v1.json/result.json");
+    let fine = place.outside("fine").display().to_string();
+    let folder = folder.display().to_string();
+    for (result, summary, fragment) in [
+        (&folder, &fine, "is not a regular file; nothing was written"),
+        (&fine, &folder, "is not a regular file; nothing was written"),
+        (&below_a_file, &fine, "; nothing was written"),
+    ] {
+        for mode in ["apply", "rollback"] {
+            let before = place.tree();
+            let request = OrchestrateRequest {
+                result_file: Some(result.clone()),
+                summary_file: Some(summary.clone()),
+                ..request(&place, mode)
+            };
+            let error = orchestrate(&place, &request).expect_err("is refused");
+            assert!(error.to_string().contains(fragment), "{error}");
+            assert!(place.tree() == before, "{mode}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_change_whose_documents_get_lost_is_told_as_made() {
+    let mut place = Place::promotable();
+    let result = place.fleet_text("promotion-orchestrate-result.json");
+    let body = format!("mkdir '{result}'; echo '{{}}'");
+    place.hooks.apply = Some(place.hook("OPS_MANAGER_PROMOTION_APPLY_SCRIPT", &body));
+    let error = orchestrate(&place, &request(&place, "apply")).expect_err("is not told");
+    let changes = place.fleet_text("telemetry/promotion-apply.jsonl");
+    let message = format!("the rollout was changed, see {changes}; only the documents of this run");
+    assert!(error.to_string().starts_with(&message), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 type Aspect = fn(&Policy, &Policy) -> bool;
 
 /// In every aspect: whether `after` allows no more than `before`.
-const ASPECTS: [Aspect; 17] = [
+const ASPECTS: [Aspect; 18] = [
     |before, after| {
         off(
             before.mode == PolicyMode::GuardedAuto,
@@ -61,10 +61,11 @@ const ASPECTS: [Aspect; 17] = [
         before.is_empty() || (!after.is_empty() && within(after, before))
     },
     |before, after| pauses_as_much(&rollout(before).auto_pause, &rollout(after).auto_pause),
+    ends_as_soon,
 ];
 
 /// Whether `after` allows nothing by itself that `before` does not. Who
-/// approved them is not compared.
+/// approved them is not compared, only until when.
 pub fn narrows(before: &Policy, after: &Policy) -> bool {
     ASPECTS.iter().all(|holds| holds(before, after))
 }
@@ -102,6 +103,14 @@ fn suppresses_as_much(before: &Policy, after: &Policy) -> bool {
         let mut categories = list.as_array().into_iter().flatten();
         categories.all(|category| listed(after, key, category) || listed(after, "*", category))
     })
+}
+
+/// Where things happen by themselves they stop at the same review deadline or
+/// an earlier one: a renewed review lets go on, or start again, what would
+/// have stopped.
+fn ends_as_soon(before: &Policy, after: &Policy) -> bool {
+    let deadline = |policy: &Policy| auto(policy).governance.review_deadline();
+    after.mode != PolicyMode::GuardedAuto || deadline(after) <= deadline(before)
 }
 
 /// Bad outcomes still pause what they paused. How far it looks back makes a

@@ -205,6 +205,24 @@ fn what_widens_needs_an_approval_that_it_writes_down() {
 }
 
 #[test]
+fn a_renewed_or_extended_review_widens() {
+    let guarded = Change::Mode(PolicyMode::GuardedAuto);
+    for (found, name, narrowing) in [
+        ("2031-05-02T00:00:00Z", "lapsed", false),
+        ("2031-05-11T11:59:59Z", "extended", false),
+        ("2031-05-11T12:00:00Z", "the same", true),
+        ("2031-06-01T00:00:00Z", "brought forward", true),
+    ] {
+        let text = registry(found, &json!({}), &json!({}));
+        let done = turn(&text, &guarded, &approved()).expect("is renewed");
+        assert_eq!(done.narrowing, narrowing, "{name}");
+        assert_eq!(done.review_lapsed, None, "{name}");
+        let advisory = turn(&text, &Change::Mode(PolicyMode::Advisory), &approved());
+        assert!(advisory.expect("narrows").narrowing, "{name}");
+    }
+}
+
+#[test]
 fn every_part_of_an_approval_is_asked_for() {
     let mut approval = Approval::default();
     let full = approved();
@@ -350,7 +368,7 @@ type Narrow = fn(&mut Policy);
 fn every_aspect_of_a_policy_can_be_narrowed_and_widened() {
     let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
     let cleared = Timestamp::parse(NOW);
-    let aspects: [(&str, Narrow); 20] = [
+    let aspects: [(&str, Narrow); 22] = [
         ("mode", |p| p.mode = PolicyMode::Advisory),
         ("window", |p| p.noise_controls.dedupe_window_seconds += 1),
         ("suppression", |p| {
@@ -404,6 +422,10 @@ fn every_aspect_of_a_policy_can_be_narrowed_and_widened() {
         ("cleared", |p| {
             p.autonomous.rollout.auto_pause.cleared_at = None;
         }),
+        ("review", |p| {
+            p.autonomous.governance.review_by = Some("2031-05-05T00:00:00Z".into());
+        }),
+        ("no review", |p| p.autonomous.governance.review_by = None),
     ];
     let mut wide = Policy {
         mode: PolicyMode::GuardedAuto,
@@ -414,6 +436,7 @@ fn every_aspect_of_a_policy_can_be_narrowed_and_widened() {
     wide.autonomous.rollout.scope.loop_ids = ids(&["a", "b"]);
     wide.autonomous.rollout.auto_pause.enabled = false;
     wide.autonomous.rollout.auto_pause.cleared_at = cleared;
+    wide.autonomous.governance.review_by = Some("2031-05-06T00:00:00Z".into());
     assert!(narrows(&wide, &wide));
     for (name, narrow) in aspects {
         let mut narrower = wide.clone();

@@ -103,10 +103,29 @@ fn what_cannot_be_one_commit_is_refused_before_anything_is_written() {
             "was changed by someone else",
         ),
     ] {
+        let checked = place.scope.check(&commit).expect_err(fragment);
         let error = place.scope.commit(commit).expect_err(fragment);
         assert!(error.to_string().contains(fragment), "{error}");
+        assert_eq!(checked.to_string(), error.to_string());
         assert_eq!(tree(&place.dir), before);
     }
+}
+
+#[test]
+fn checking_a_commit_changes_nothing() {
+    let place = place();
+    let path = |name: &str| place.dir.join(name);
+    let commit = Commit::new()
+        .document(path("a.json"), "new")
+        .document(path("b.json"), "new")
+        .row(path("rows.jsonl"), "row")
+        .removal(path("c.json"));
+    fs::write(path("c.json"), "c").expect("written");
+    let before = tree(&place.dir);
+    place.scope.check(&commit).expect("could be made");
+    assert_eq!(tree(&place.dir), before);
+    place.scope.commit(commit).expect("is made");
+    assert_ne!(tree(&place.dir), before);
 }
 
 #[test]

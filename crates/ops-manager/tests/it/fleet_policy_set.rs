@@ -177,6 +177,76 @@ fn what_widens_is_not_written_without_a_yes() {
 }
 
 #[test]
+fn a_review_is_not_renewed_or_extended_without_a_yes() {
+    for (review_by, name) in [(ago(60), "lapsed"), (ago(-1_800), "live")] {
+        let repo = fleet(&hand_made(&review_by));
+        let before = text(&repo);
+        let flags = approved(&ago(-3_600));
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let (_, asked) = flags.split_last().expect("flags");
+        let refused = set(&repo, &["mode", "guarded_auto"], asked);
+        assert_eq!(refused.code, 1, "{name}");
+        assert!(refused.stderr.contains("add --yes"), "{}", refused.stderr);
+        assert_eq!((text(&repo), rows(&repo).len()), (before, 0), "{name}");
+        let written = set(&repo, &["mode", "guarded_auto"], &flags);
+        assert_eq!(written.code, 0, "{}", written.stderr);
+        assert!(written.stdout.contains("allows more"), "{}", written.stdout);
+        assert_eq!(rows(&repo)[0]["narrowing"], false, "{name}");
+    }
+}
+
+#[test]
+fn switches_that_are_turned_off_at_the_same_moment_are_all_off() {
+    let repo = guarded();
+    let switches: [&[&str]; 5] = [
+        &["kill-switch", "on"],
+        &["pause", "on"],
+        &["freeze", "nightly", "on"],
+        &["freeze", "b", "on"],
+        &["scope", "b"],
+    ];
+    std::thread::scope(|scope| {
+        for switch in switches {
+            let repo = &repo;
+            scope.spawn(move || {
+                let run = set(repo, switch, &[]);
+                assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{switch:?}");
+            });
+        }
+    });
+    let path = repo.path().display().to_string();
+    let shown = repo.run_plain("ops-manager-fleet-registry", &["--repo", &path]);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect("is valid");
+    let autonomous = &shown["policy"]["autonomous"];
+    assert_eq!(autonomous["safety"]["killSwitch"], true);
+    let rollout = &autonomous["rollout"];
+    assert_eq!(rollout["pause"]["manual"], true);
+    let frozen = rollout["frozenLoopIds"].as_array().expect("a list");
+    assert_eq!(frozen.len(), 2);
+    assert_eq!(rollout["scope"]["loopIds"], json!(["b"]));
+    assert_eq!(rows(&repo).len(), 5);
+}
+
+#[test]
+fn what_comes_next_is_about_the_same_registry() {
+    let repo = Repo::empty("l");
+    let file = repo.path().join("our fleet.json").display().to_string();
+    let quoted = file.replace(' ', "\\ ");
+    let arguments = ["--registry-file", file.as_str(), "--loop", "a"];
+    let run = umbrella(&repo, &["fleet", "init"], &arguments);
+    let path = repo.path().display().to_string();
+    for command in ["fleet-registry", "fleet-reconcile"] {
+        let next =
+            format!("ops-manager {command} --repo {path} --registry-file {quoted} --pretty\n");
+        assert!(run.stdout.contains(&next), "{}", run.stdout);
+    }
+    let run = set(&repo, &["pause", "on"], &["--registry-file", &file]);
+    let next =
+        format!("ops-manager fleet-policy --repo {path} --registry-file {quoted} --pretty\n");
+    assert!(run.stdout.contains(&next), "{} {}", run.stdout, run.stderr);
+}
+
+#[test]
 fn loops_are_frozen_scoped_and_suppressed_by_name() {
     let repo = guarded();
     let flags = approved(&ago(-3_600));
@@ -320,6 +390,20 @@ fn init_replaces_a_registry_only_if_told_and_keeps_the_old_one() {
     let kept = fs::read_to_string(kept.expect("is kept").path()).expect("is text");
     assert_eq!(kept, before);
     assert_eq!(rows(&repo)[0]["before"]["policy"]["mode"], "guarded_auto");
+}
+
+#[test]
+fn every_registry_that_init_replaces_is_kept() {
+    let repo = Repo::empty("l");
+    for id in ["a", "b", "c", "d"] {
+        let run = umbrella(&repo, &["fleet", "init"], &["--loop", id, "--yes"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    }
+    let folder = registry_file(&repo);
+    let folder = fs::read_dir(folder.parent().expect("a folder")).expect("folder");
+    let names = folder.flatten().map(|entry| entry.file_name());
+    let kept = names.filter(|name| name.to_string_lossy().contains(".replaced-"));
+    assert_eq!(kept.count(), 3);
 }
 
 #[test]

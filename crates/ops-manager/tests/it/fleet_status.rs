@@ -200,3 +200,21 @@ fn paths_are_reported_as_given() {
         repo.shown("registry.v1.json")
     );
 }
+
+#[test]
+fn outcomes_are_those_of_the_last_execution_however_many_plans_follow() {
+    let repo = fleet();
+    repo.put("state.json", "{}");
+    let execute = json!({"timestamp": "s", "category": "fleet_handoff_execute",
+        "execution": {"mode": "autonomous", "requestedIntentCount": 2, "executedCount": 2}});
+    let plan = json!({"timestamp": "t", "category": "fleet_handoff_plan"});
+    for (plans, attempted) in [(0, 2), (1, 2), (255, 2), (256, 0)] {
+        let rows = format!("{execute}\n") + &format!("{plan}\n").repeat(plans);
+        repo.put("telemetry/handoff.jsonl", &rows);
+        let latest = run(&repo, &[]).ok()["latestHandoffTelemetry"].clone();
+        let outcomes = &latest["autonomousOutcomeRollup"];
+        assert_eq!(outcomes["attempted"], attempted, "after {plans} plans");
+        let time = if plans == 0 { "s" } else { "t" };
+        assert_eq!(latest["timestamp"], time, "after {plans} plans");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use om_model::fleet::registry::{
@@ -35,7 +35,8 @@ those named with --loop. What every member of the registry means:
 ops-manager fleet-registry --help
 
 An existing registry is replaced only if you agree (on a terminal, or --yes);
-it is kept beside the new one, as <name>.replaced-<time>.
+it is kept beside the new one, as <name>.replaced-<time>, with a number behind if
+that is taken.
 
 Examples:
   ops-manager fleet init
@@ -64,6 +65,9 @@ pub struct Init {
     #[command(flatten)]
     pub(super) logging: Logging,
 }
+
+/// Most registries that are replaced, and kept, within one second.
+const MOST_KEPT: u32 = 10_000;
 
 /// Where a loop was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +103,8 @@ impl Init {
         }
         let commit = self.replaced(&layout, &file, found.as_deref(), &text, at);
         let kept = write(&layout, &file, found.as_deref(), &text, commit, at)?;
-        let told = told(&file, kept.as_deref(), &loops, &repo);
+        let next = super::registry_arguments(&repo, self.registry_file.as_ref());
+        let told = told(&file, kept.as_deref(), &loops, &next);
         out.write_all(told.as_bytes())
             .map_err(|error| output_error(&error))?;
         Ok(0)
@@ -218,22 +223,54 @@ fn write(
     at: Timestamp,
 ) -> Result<Option<String>, CliError> {
     let scope = Scope::open(layout.fleet_scope_dir())?;
-    let path = std::path::absolute(file).map_err(|error| CliError::at(Path::new(file), error))?;
+    let path = absolute(file)?;
     let options = DocumentOptions {
         expect: Expect::found(found),
         ..DocumentOptions::default()
     };
-    let mut commit = commit.document_with(&path, text, options);
-    let time = at.to_string().replace([':', '-'], "");
-    let kept = found.map(|_| format!("{file}.replaced-{time}"));
-    if let (Some(kept), Some(found)) = (&kept, found) {
-        let beside =
-            std::path::absolute(kept).map_err(|error| CliError::at(Path::new(kept), error))?;
-        commit = commit.document(beside, found);
-    }
+    let commit = commit.document_with(&path, text, options);
     let _lock = scope.run_lock(EDIT_LOCK)?;
-    match scope.commit(commit) {
-        Ok(_) => Ok(kept),
+    let Some(found) = found else {
+        return written(file, &path, scope.commit(commit)).map(|()| None);
+    };
+    let new = DocumentOptions {
+        expect: Expect::Absent,
+        ..DocumentOptions::default()
+    };
+    for kept in kept_names(file, at) {
+        let beside = absolute(&kept)?;
+        // What is kept already is evidence; a dangling link is taken, too.
+        if beside.symlink_metadata().is_ok() {
+            continue;
+        }
+        let commit = commit.clone().document_with(&beside, found, new);
+        match scope.commit(commit) {
+            Err(CommitError::Changed { path: taken }) if taken == beside => {}
+            outcome => return written(file, &path, outcome).map(|()| Some(kept)),
+        }
+    }
+    let message = format!("too many replaced registries beside {file}; move some away");
+    Err(CliError::new(message))
+}
+
+/// Names for what is replaced at `at`, the next one for when one is taken.
+fn kept_names(file: &str, at: Timestamp) -> impl Iterator<Item = String> {
+    let time = at.to_string().replace([':', '-'], "");
+    let first = format!("{file}.replaced-{time}");
+    let others = (2..=MOST_KEPT).map({
+        let first = first.clone();
+        move |count| format!("{first}-{count}")
+    });
+    std::iter::once(first).chain(others)
+}
+
+fn absolute(file: &str) -> Result<PathBuf, CliError> {
+    std::path::absolute(file).map_err(|error| CliError::at(Path::new(file), error))
+}
+
+fn written<T>(file: &str, path: &Path, outcome: Result<T, CommitError>) -> Result<(), CliError> {
+    match outcome {
+        Ok(_) => Ok(()),
         Err(CommitError::Changed { path: changed }) if changed == path => Err(CliError::new(
             format!("fleet registry changed while it was being edited: {file}"),
         )),
@@ -241,9 +278,8 @@ fn write(
     }
 }
 
-/// What was done, and what comes next.
-fn told(file: &str, kept: Option<&str>, loops: &BTreeMap<LoopId, Trace>, repo: &Path) -> String {
-    let repo = repo.display();
+/// What was done, and what comes next, with the arguments `next`.
+fn told(file: &str, kept: Option<&str>, loops: &BTreeMap<LoopId, Trace>, next: &str) -> String {
     let count = match loops.len() {
         1 => "1 loop".to_owned(),
         count => format!("{count} loops"),
@@ -261,8 +297,8 @@ fn told(file: &str, kept: Option<&str>, loops: &BTreeMap<LoopId, Trace>, repo: &
         ));
     }
     lines.push(format!(
-        "Next:\n  ops-manager fleet-registry --repo {repo} --pretty\n  \
-         ops-manager fleet-reconcile --repo {repo} --pretty\n\
+        "Next:\n  ops-manager fleet-registry {next} --pretty\n  \
+         ops-manager fleet-reconcile {next} --pretty\n\
          What every member means: ops-manager fleet-registry --help"
     ));
     lines.join("\n") + "\n"
@@ -271,6 +307,30 @@ fn told(file: &str, kept: Option<&str>, loops: &BTreeMap<LoopId, Trace>, repo: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_is_kept_is_ever_replaced() {
+        let scratch = tempfile::tempdir().expect("scratch folder");
+        let layout = RepoLayout::new(scratch.path().to_owned());
+        let file = scratch.path().join("reg.json").display().to_string();
+        let at = Timestamp::parse("2031-05-04T12:00:00Z").expect("a timestamp");
+        let replace = |text: &str| {
+            let found = read_bytes(Path::new(&file)).expect("can be read");
+            write(&layout, &file, found.as_deref(), text, Commit::new(), at).expect("is written")
+        };
+        assert_eq!(replace("first"), None);
+        for (text, suffix, kept_text) in [
+            ("second", "", "first"),
+            ("third", "-2", "second"),
+            ("fourth", "-3", "third"),
+        ] {
+            let kept = replace(text).expect("is kept");
+            assert_eq!(kept, format!("{file}.replaced-20310504T120000Z{suffix}"));
+            assert_eq!(fs::read_to_string(kept).expect("is text"), kept_text);
+        }
+        let first = format!("{file}.replaced-20310504T120000Z");
+        assert_eq!(fs::read_to_string(first).expect("is text"), "first");
+    }
 
     #[test]
     fn loops_are_folders_whose_names_are_ids() {

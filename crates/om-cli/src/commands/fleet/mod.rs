@@ -11,10 +11,12 @@ pub mod run;
 pub mod status;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
+use om_control::quote::quote;
 
-use crate::args::environment;
+use crate::args::{environment, given};
 use crate::command::CommandLine;
 use crate::error::CliError;
 
@@ -108,4 +110,30 @@ Exit codes: 0 done, or nothing to do; 1 not done; others: see each --help.";
 /// Who acts, if nobody said so.
 fn somebody() -> String {
     environment("USER").unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The arguments of a command that is to see the same registry, as a shell
+/// reads them.
+fn registry_arguments(repo: &Path, registry_file: Option<&String>) -> String {
+    let repo = format!("--repo {}", quote(repo.as_os_str()));
+    match given(registry_file) {
+        Some(file) => format!("{repo} --registry-file {}", quote(file.as_ref())),
+        None => repo,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_sees_the_same_registry() {
+        let repo = Path::new("/srv/my app");
+        assert_eq!(registry_arguments(repo, None), r"--repo /srv/my\ app");
+        let file = "our fleet.json".to_owned();
+        assert_eq!(
+            registry_arguments(repo, Some(&file)),
+            r"--repo /srv/my\ app --registry-file our\ fleet.json"
+        );
+    }
 }

@@ -29,10 +29,11 @@ pub(super) const DETAILS: &str = "\
 What takes autonomy away works at any time, even after the review deadline has
 passed. What allows more to happen by itself, suppressions, and mode
 guarded_auto need --by, --approval-ref, --rationale and --review-by; they are
-written into the registry.
+written into the audit row, and into the registry if it is about suppressions or
+the mode is guarded_auto.
 
 On a terminal it shows the change and asks; --yes does not ask. Without a
-terminal, what allows more needs --yes.
+terminal, what allows more needs --yes; a later review deadline allows more.
 
 Files, under .superloop/ops-manager/fleet/: registry.v1.json, and a row in
 telemetry/policy-governance.jsonl (autonomous_policy_edited), in one commit.
@@ -179,25 +180,48 @@ impl PolicySet {
         if !common.dry_run {
             scope.recover()?;
         }
-        let mut file = RegistryFile::read(&stage.file).map_err(refused)?;
-        let at = now();
         let approval = common.approval();
-        let changed = change(&file.text, file.name(), &wanted, &approval, at).map_err(declined)?;
+        let at = now();
+        let turned = || -> Result<(RegistryFile, Changed), CliError> {
+            let file = RegistryFile::read(&stage.file).map_err(refused)?;
+            let changed = change(&file.text, file.name(), &wanted, &approval, at);
+            Ok((file, changed.map_err(declined)?))
+        };
+        let (mut file, mut changed) = turned()?;
         let look = Look::stdout();
-        say(out, &described(&wanted, &changed, file.name(), look))?;
+        let shown = described(&wanted, &changed, file.name(), look);
+        say(out, &shown)?;
         if changed.is_empty() || common.dry_run {
             return Ok(0);
         }
         if !common.agreed(changed.narrowing)? {
             return Err(CliError::new("nothing was written"));
         }
+        let _lock = scope.run_lock(EDIT_LOCK)?;
+        if changed.narrowing {
+            // Whoever turned another switch meanwhile does not keep this one
+            // from taking autonomy away.
+            (file, changed) = turned()?;
+            let now_shown = described(&wanted, &changed, file.name(), look);
+            if now_shown != shown {
+                say(out, &now_shown)?;
+            }
+            if changed.is_empty() {
+                return Ok(0);
+            }
+            if !changed.narrowing {
+                let name = file.name();
+                let message = format!("fleet registry changed while it was being edited: {name}");
+                return Err(CliError::new(message));
+            }
+        }
         let row = common.row(&wanted, &changed, &layout, file.name(), at);
         file.text = changed.text;
         let journal = layout.fleet_files().path(FleetFile::PolicyGovernance);
         let commit = file.add_to(Commit::new().row(journal, json::compact(&row)));
-        let _lock = scope.run_lock(EDIT_LOCK)?;
         file.commit(&scope, commit)?;
-        say(out, &written(&repo.display().to_string()))?;
+        let next = super::registry_arguments(&repo, common.registry_file.as_ref());
+        say(out, &written(&next))?;
         Ok(0)
     }
 }
@@ -395,10 +419,10 @@ fn shown(value: &serde_json::Value) -> String {
     json::compact(value)
 }
 
-fn written(repo: &str) -> String {
+fn written(next: &str) -> String {
     format!(
         "Written and audited. It counts from the next dispatch on; to see what it changes:\n  \
-         ops-manager fleet-policy --repo {repo} --pretty\n"
+         ops-manager fleet-policy {next} --pretty\n"
     )
 }
 

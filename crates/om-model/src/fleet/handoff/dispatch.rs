@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ExecutionMode, HandoffState, OutcomeReason, OutcomeStatus};
+use super::{EvaluationIdentity, ExecutionMode, HandoffState, OutcomeReason, OutcomeStatus};
 use crate::envelope::SchemaVersion;
 use crate::{Timestamp, TraceId};
 
@@ -66,6 +66,9 @@ pub struct DispatchRow {
     /// Of an outcome: found out by a later run; omitted when not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recovered: bool,
+    /// The policy evaluation that the intent is planned from (decision D17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationIdentity>,
 }
 
 /// What an execution was asked for.

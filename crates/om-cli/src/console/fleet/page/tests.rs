@@ -132,6 +132,7 @@ fn inputs(fleet: Value, policy: &Value, handoff: Value, registry: Registry) -> P
             handoff: present(&handoff),
             fleet_row: None,
             handoff_row: None,
+            execution_row: None,
         },
         now(),
     );
