@@ -44,6 +44,11 @@ pub fn quiet(request: &DispatchRequest, scope: &Scope, now: Timestamp) -> Option
     }
     let turn = Turn::take(scope, &paths.state, Duration::ZERO).ok()?;
     let bytes = read_bytes(&paths.state).ok()?;
+    // What cannot be written must fail the alerts, not somebody's commit.
+    let is_ours = paths.state.parent() == Some(scope.dir());
+    if !is_ours || (bytes.is_none() && paths.state.symlink_metadata().is_ok()) {
+        return None;
+    }
     let state = bytes.as_deref().map_or(Artifact::Absent, Artifact::parse);
     let mut previous = Previous::read(&state).ok()?;
     let wanted = previous.wanted(request.retry, now);

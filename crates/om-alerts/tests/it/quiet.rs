@@ -94,3 +94,14 @@ fn a_run_by_somebody_else_is_not_disturbed() {
     let refused = scope.commit(quiet.record(Commit::new()));
     assert!(matches!(refused, Err(CommitError::Changed { .. })));
 }
+
+#[test]
+fn a_state_that_cannot_be_replaced_is_not_quiet() {
+    let (world, _receiver) = world(Reply::ok());
+    world.pass("t-run");
+    assert!(is_quiet(&world));
+    let state = world.path(LoopFile::AlertDispatchState);
+    fs::remove_file(&state).expect("removed");
+    fs::create_dir(&state).expect("a folder");
+    assert!(!is_quiet(&world));
+}
